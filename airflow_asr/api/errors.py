@@ -31,7 +31,7 @@ in the table is never forced into a class: it becomes an UnclassifiedError that 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from airflow_asr.api.redaction import excerpt
 
@@ -56,6 +56,11 @@ class AssemblyAIError(Exception):
         super().__init__(excerpt(message, longest=1500))
         self.transcript_id = transcript_id
         self.retry_after = retry_after
+
+    def concerning(self, audio: str) -> Self:
+        """Put the name of the audio before the message; return the error, to be raised."""
+        self.args = (excerpt(f"{audio}: {self}", longest=1500),)
+        return self
 
 
 class AccountError(AssemblyAIError):

@@ -1,0 +1,1 @@
+"""The hook: AssemblyAI behind an Airflow Connection."""

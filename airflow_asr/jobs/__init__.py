@@ -1,0 +1,1 @@
+"""One paid job carried safely from audio to text. Imports no Airflow."""

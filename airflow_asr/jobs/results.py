@@ -1,0 +1,60 @@
+"""What the next task gets: small, plain, and enough to find the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import TypedDict
+
+from airflow_asr.api.redaction import redact_url
+from airflow_asr.api.transcript import Transcript
+
+# Encoded JSON of a whole summary with its text. XCom lives in the metadata database.
+INLINE_TEXT_BYTES = 8 * 1024
+
+
+class TranscriptSummary(TypedDict):
+    """A transcript in a few hundred bytes. It is a plain dict, because Airflow reads back no class of ours.
+
+    ``text`` is ``None`` if it would make the summary larger than ``INLINE_TEXT_BYTES``; read it with the hook then.
+    ``outputs`` maps a format to the URI of the file that holds it.
+    """
+
+    transcript_id: str
+    status: str
+    audio: str | None
+    audio_duration_s: float | None
+    confidence: float | None
+    language_code: str | None
+    speech_model_used: str | None
+    word_count: int
+    outputs: dict[str, str]
+    fingerprint: str | None
+    text: str | None
+
+
+def summarise(
+    transcript: Transcript, *, audio: str | None = None, inline_text_bytes: int = INLINE_TEXT_BYTES
+) -> TranscriptSummary:
+    """Return the summary of a transcript.
+
+    Args:
+        transcript: a transcript that has ended.
+        audio: the audio's name, if the caller knows it; otherwise the URL that was transcribed, fit to be shown.
+        inline_text_bytes: bytes of encoded JSON that the summary may have with its text in it.
+    """
+    summary = TranscriptSummary(
+        transcript_id=transcript.id,
+        status=transcript.status,
+        audio=redact_url(audio) if audio else transcript.shown_audio_url,
+        audio_duration_s=transcript.audio_duration_s,
+        confidence=transcript.confidence,
+        language_code=transcript.language_code,
+        speech_model_used=transcript.speech_model_used,
+        word_count=len(transcript.raw.get("words") or transcript.text.split()),
+        outputs={},
+        fingerprint=None,
+        text=transcript.text,
+    )
+    if len(json.dumps(summary)) > inline_text_bytes:
+        summary["text"] = None
+    return summary

@@ -1,0 +1,177 @@
+"""What the user names (a local path or a URL) becomes a URL that the service can fetch."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from airflow_asr.api.client import AssemblyAIClient
+from airflow_asr.api.errors import InputError
+from airflow_asr.api.redaction import redact_url
+
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+# Query parameters that change each time a URL is signed, and say nothing about which audio it is.
+_SIGNATURE_PARAMETERS = re.compile(
+    r"x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|signature|expires|key-pair-id|policy|"
+    r"sig|se|st|sp|sv|sr|spr|skoid|sktid|skt|ske|sks|skv",
+    re.IGNORECASE,
+)
+
+
+class AudioSource(Protocol):
+    """Audio that somebody named, checked as far as that costs nothing."""
+
+    @property
+    def shown(self) -> str:
+        """The name to show in messages."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this audio from another one, and from itself after a change. Grants no access."""
+        ...
+
+    def deliver(self, client: AssemblyAIClient) -> str:
+        """Return a URL that the service can fetch."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalAudio:
+    """A file on this machine; it is streamed to the service."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @property
+    def shown(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Path, size and modification time."""
+        return {"path": str(self.path), "size": self.size, "mtime_ns": self.mtime_ns}
+
+    def deliver(self, client: AssemblyAIClient) -> str:
+        """Upload the file and return its upload URL.
+
+        Raises:
+            InputError: it can no longer be read, changed meanwhile, or was refused.
+            AssemblyAIError: the upload failed.
+        """
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        with file:
+            return client.upload(file, size=self.size)
+
+
+@dataclass(frozen=True)
+class UrlAudio:
+    """A URL that the service fetches by itself."""
+
+    url: str
+
+    def __repr__(self) -> str:
+        return f"UrlAudio({self.shown!r})"
+
+    @property
+    def shown(self) -> str:
+        """The URL without what grants access."""
+        return redact_url(self.url)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The URL without its fragment and what signing adds."""
+        parts = urlsplit(self.url)
+        kept = [
+            (name, value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if not _SIGNATURE_PARAMETERS.fullmatch(name)
+        ]
+        return {"url": urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(kept), ""))}
+
+    def deliver(self, client: AssemblyAIClient) -> str:
+        """Return the URL as it is."""
+        return self.url
+
+
+def find_audio(audio: str | os.PathLike[str]) -> AudioSource:
+    """Return the audio that the user named.
+
+    Args:
+        audio: an absolute local path, or an http(s) URL.
+
+    Raises:
+        InputError: there is no such file, it is empty or unreadable, or the name is of a kind that is not supported.
+    """
+    name = os.fspath(audio)
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"`audio` must be a path or a URL; got {audio!r}.")
+    scheme = _SCHEME.match(name)
+    if scheme is None:
+        return _local(name)
+    if scheme["scheme"].lower() not in ("http", "https"):
+        raise InputError(
+            f"`audio` {redact_url(name)!r}: {scheme['scheme']}:// is not supported. Give an absolute local path or an "
+            "https URL that the service can fetch; a signed URL of your object storage is one."
+        )
+    return _url(name)
+
+
+def _url(name: str) -> UrlAudio:
+    url = name.strip()
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host or any(char.isspace() or not char.isprintable() for char in url):
+        raise InputError(f"`audio` {redact_url(url)!r} is no usable URL: it needs a host, and no white space.")
+    return UrlAudio(url)
+
+
+def _local(name: str) -> LocalAudio:
+    if _DRIVE.match(name):
+        raise InputError(
+            f"`audio` {name!r} is a Windows path. Give the path as the worker sees it, such as /data/a.wav."
+        )
+    path = Path(name)
+    if not path.is_absolute():
+        raise InputError(
+            f"`audio` {name!r} is not absolute. `~` and relative paths mean different things on different workers: "
+            "give the whole path."
+        )
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no file {name!r} on this worker. Local paths are looked up where the task runs: mount the "
+            "folder there, or give a URL."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(
+            f"{name!r} is a directory. Give one audio file; map the task over a folder's files with expand()."
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{name!r} is not a regular file.")
+    if found.st_size == 0:
+        raise InputError(f"{name!r} is empty (0 bytes): there is nothing to transcribe.")
+    if not os.access(path, os.R_OK):
+        raise _unreadable(path, PermissionError("permission denied"))
+    return LocalAudio(path, found.st_size, found.st_mtime_ns)
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(f"Cannot read {str(path)!r} on this worker: {reason}.")

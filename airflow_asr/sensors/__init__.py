@@ -1,0 +1,1 @@
+"""The sensor: it waits for a transcript."""
