@@ -5,10 +5,17 @@ DAG files import this module: it must cost next to nothing over ``airflow.sdk``.
 
 from __future__ import annotations
 
-from airflow.sdk import NEVER_EXPIRE, BaseHook, BaseOperator, BaseSensorOperator, PokeReturnValue
+from airflow.sdk import (  # type: ignore[attr-defined]  # NEVER_EXPIRE is in the module, not in its stub.
+    NEVER_EXPIRE,
+    BaseHook,
+    BaseOperator,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
     AirflowFailException,
+    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
@@ -17,6 +24,7 @@ from airflow.sdk.exceptions import (
 __all__ = [
     "NEVER_EXPIRE",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",

@@ -45,6 +45,7 @@ class ScriptedService:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # Or each reply waits 40 ms for the acknowledgement of its head.
 
             def handle_any(self) -> None:
                 script._answer(self)

@@ -12,18 +12,22 @@ from collections.abc import Iterable
 HIDDEN = "[hidden]"
 
 # A URL ends at white space, a quote or an angle bracket. Commas and full stops may end a sentence as well as continue a
-# URL, and careless clients leave brackets and bars unescaped: taking them into the match only hides more.
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>\x00-\x1f]+", re.IGNORECASE)
-_UPLOAD = re.compile(r"/upload/[^?#]+", re.IGNORECASE)
+# URL, and careless clients leave brackets and bars unescaped: taking them into the match only hides more. So does an
+# apostrophe, which a URL may hold, where the URL seems to go on after it.
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^\s\"'<>\x00-\x1f]|'(?=[\w%&=~+/-]))+", re.IGNORECASE)
+_UPLOAD = re.compile(r"(?P<name>/upload/)[^?#]+", re.IGNORECASE)
 # Without a scheme, as in "Max retries exceeded with url: /a.wav?X-Amz-Signature=…".
 _SIGNATURE = re.compile(
     r"(?P<name>\b(?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|"
     r"googleaccessid|access_token|token|api_key)=)[^&\s\"'<>]+",
     re.IGNORECASE,
 )
-_AUTHORIZATION = re.compile(r"(?P<name>\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]+", re.IGNORECASE)
+_BARE_UPLOAD = re.compile(r"(?P<name>\bcdn(?:\.eu)?\.assemblyai\.com/upload/)[^\s\"'<>?#\x00-\x1f]+", re.IGNORECASE)
+_AUTHORIZATION = re.compile(
+    r"(?P<name>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|digest|token)\s+)?)[^\s\"',}]+", re.IGNORECASE
+)
 _LONGEST_EXCERPT = 400
-_SHORTEST_SECRET = 4  # A shorter "secret" would blank out ordinary words.
+_SHORTEST_SECRET = 8  # A shorter "secret", like the local server's key "local", would blank out ordinary words.
 
 
 def redact_url(url: str) -> str:
@@ -40,7 +44,7 @@ def redact_url(url: str) -> str:
     place, mark, _ = rest.partition(next((char for char in rest if char in "?#"), "?"))
     authority, slash, path = place.partition("/")
     authority = authority.rpartition("@")[2]
-    shown = _UPLOAD.sub(f"/upload/{HIDDEN}", slash + path)
+    shown = _UPLOAD.sub(rf"\g<name>{HIDDEN}", slash + path)
     return f"{scheme}://{authority}{shown}" + (f"{mark}{HIDDEN}" if mark else "")
 
 
@@ -55,7 +59,8 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
     text = _URL.sub(lambda match: redact_url(match.group(0)), text)
-    text = _SIGNATURE.sub(rf"\g<name>{HIDDEN}", text)
+    for pattern in (_BARE_UPLOAD, _SIGNATURE):
+        text = pattern.sub(rf"\g<name>{HIDDEN}", text)
     return _AUTHORIZATION.sub(rf"\g<name>{HIDDEN}", text)
 
 

@@ -36,7 +36,7 @@ class Word(NamedTuple):
     text: str
     start_ms: int
     end_ms: int
-    confidence: float
+    confidence: float | None
     speaker: str | None
     channel: str | None
 
@@ -47,7 +47,7 @@ class Utterance(NamedTuple):
     text: str
     start_ms: int
     end_ms: int
-    confidence: float
+    confidence: float | None
     speaker: str | None
     channel: str | None
 
@@ -134,7 +134,14 @@ class Transcript:
     def words(self) -> Sequence[Word]:
         """The words in order."""
         return [
-            Word(word["text"], word["start"], word["end"], word["confidence"], word.get("speaker"), word.get("channel"))
+            Word(
+                word["text"],
+                word["start"],
+                word["end"],
+                word.get("confidence"),
+                word.get("speaker"),
+                word.get("channel"),
+            )
             for word in self.raw.get("words") or ()
         ]
 
@@ -143,7 +150,12 @@ class Transcript:
         """Runs of speech of one speaker; empty unless ``speaker_labels`` or ``multichannel`` was asked for."""
         return [
             Utterance(
-                turn["text"], turn["start"], turn["end"], turn["confidence"], turn.get("speaker"), turn.get("channel")
+                turn["text"],
+                turn["start"],
+                turn["end"],
+                turn.get("confidence"),
+                turn.get("speaker"),
+                turn.get("channel"),
             )
             for turn in self.raw.get("utterances") or ()
         ]

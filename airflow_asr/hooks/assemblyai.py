@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_asr._airflow import BaseHook
-from airflow_asr.api.errors import AssemblyAIError, AuthenticationError, RequestError, ServiceError, from_transcript
+from airflow_asr._airflow import AirflowNotFoundException, BaseHook
+from airflow_asr.api.errors import (
+    AccountError,
+    AssemblyAIError,
+    AuthenticationError,
+    RequestError,
+    ServiceError,
+    from_transcript,
+)
 
 if TYPE_CHECKING:
     import os
@@ -55,7 +62,16 @@ class AssemblyAIHook(BaseHook):
         Raises:
             AccountError, RequestError: the Connection cannot be used; the message says which field.
         """
-        return client_of(self.get_connection(self.assemblyai_conn_id))
+        return client_of(self._connection())
+
+    def _connection(self) -> Connection:
+        try:
+            return self.get_connection(self.assemblyai_conn_id)
+        except AirflowNotFoundException:
+            raise AccountError(
+                f"There is no Connection {self.assemblyai_conn_id!r}. Create it with the type `assemblyai` and the API "
+                "key as its password."
+            ) from None
 
     def get_conn(self) -> AssemblyAIClient:
         """Return :attr:`client`."""
@@ -101,8 +117,8 @@ class AssemblyAIHook(BaseHook):
             waited_s = time.monotonic() - began
             transcript = look(self.client, transcript_id, waited_s=waited_s)
             if transcript is not None:
-                if transcript.error:
-                    raise from_transcript(transcript.error, transcript_id=transcript_id)
+                if transcript.error or transcript.status == "error":
+                    raise from_transcript(transcript.error or "no reason given", transcript_id=transcript_id)
                 return transcript
             if waited_s >= timeout_s:
                 raise TimeoutError(
@@ -113,8 +129,11 @@ class AssemblyAIHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the key works, without spending anything; if not, what is wrong with it."""
+        from airflow_asr.api.retry import NO_RETRY
+
         try:
-            client = self.client
+            # Somebody sits before the form and waits for the answer.
+            client = client_of(self._connection(), retry=NO_RETRY)
             client.list(limit=1)
         except AuthenticationError as error:
             return False, str(error)
@@ -140,8 +159,8 @@ def client_of(connection: Connection, retry: RetryPolicy | None = None) -> Assem
             f"Connection {name!r} has a host, which is not used. Put the service's URL in the extra field `base_url`, "
             'as {"base_url": "http://127.0.0.1:8765"}, and leave the host empty.'
         )
-    extra = connection.extra_dejson
     try:
+        extra = _extra(connection)
         return AssemblyAIClient(
             connection.password or "",
             base_url=_base_url(extra),
@@ -153,6 +172,14 @@ def client_of(connection: Connection, retry: RetryPolicy | None = None) -> Assem
         )
     except AssemblyAIError as error:
         raise error.concerning(f"Connection {name!r}") from None
+
+
+def _extra(connection: Connection) -> Mapping[str, Any]:
+    """Return the extra. Airflow makes an empty one of what it cannot read, and the region would be lost with it."""
+    extra: object = connection.extra_dejson
+    if not isinstance(extra, Mapping) or (not extra and (connection.extra or "").strip() not in ("", "{}", "null")):
+        raise RequestError('The extra must be a JSON object, as {"region": "eu"}.')
+    return extra
 
 
 def _base_url(extra: Mapping[str, Any]) -> str:

@@ -16,12 +16,15 @@ from airflow_asr.api.redaction import redact_url
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-# Query parameters that change each time a URL is signed, and say nothing about which audio it is.
-_SIGNATURE_PARAMETERS = re.compile(
-    r"x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|signature|expires|key-pair-id|policy|"
-    r"sig|se|st|sp|sv|sr|spr|skoid|sktid|skt|ske|sks|skv",
-    re.IGNORECASE,
-)
+# Query parameters that change each time a URL is signed, and say nothing about which audio it is. Short and common
+# names count as such only beside the signature itself: elsewhere they may be what tells two recordings apart.
+_SIGNED_BY = {
+    None: re.compile(r"x-amz-.*|x-goog-.*"),
+    "signature": re.compile(
+        r"signature|awsaccesskeyid|googleaccessid|expires|key-pair-id|policy"
+    ),  # S3 v2, GCS v2, CDN
+    "sig": re.compile(r"sig|se|st|sp|sv|sr|spr|skoid|sktid|skt|ske|sks|skv"),  # Azure
+}
 
 
 class AudioSource(Protocol):
@@ -91,14 +94,13 @@ class UrlAudio:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The URL without its fragment and what signing adds."""
+        """The URL without user info, fragment and what signing adds."""
         parts = urlsplit(self.url)
-        kept = [
-            (name, value)
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
-            if not _SIGNATURE_PARAMETERS.fullmatch(name)
-        ]
-        return {"url": urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(kept), ""))}
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        present = {None, *(name.lower() for name, _ in query)}
+        signing = [pattern for mark, pattern in _SIGNED_BY.items() if mark in present]
+        kept = [(name, value) for name, value in query if not any(each.fullmatch(name.lower()) for each in signing)]
+        return {"url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(kept), ""))}
 
     def deliver(self, client: AssemblyAIClient) -> str:
         """Return the URL as it is."""
@@ -114,10 +116,10 @@ def find_audio(audio: str | os.PathLike[str]) -> AudioSource:
     Raises:
         InputError: there is no such file, it is empty or unreadable, or the name is of a kind that is not supported.
     """
-    name = os.fspath(audio)
+    name = os.fspath(audio) if isinstance(audio, os.PathLike) else audio
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"`audio` must be a path or a URL; got {audio!r}.")
-    scheme = _SCHEME.match(name)
+    scheme = _SCHEME.match(name.strip())
     if scheme is None:
         return _local(name)
     if scheme["scheme"].lower() not in ("http", "https"):

@@ -80,7 +80,7 @@ def checked_config(config: object) -> dict[str, Any]:
         raise RequestError(f"`config` must be a dict of parameter names to values; got {type(config).__name__}.")
     sent = {name: value for name, value in config.items() if value is not None}
     try:
-        json.dumps(sent, allow_nan=False)
+        json.dumps(sent, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise RequestError(f"`config` cannot be sent as JSON: {error}.") from None
     return sent
@@ -122,7 +122,7 @@ class Submission:
         config = checked_config(config)
         fp = fingerprint(self._client.base_url, source.identity, config)
         key = f"asr.{fp[:16]}"
-        record: SubmissionRecord | None = self._records.get(key) if self._records else None
+        record: SubmissionRecord | None = self._records.get(key) if self._records is not None else None
         prior: list[str] = []
         if record is not None:
             if self._usable(record):
@@ -131,7 +131,7 @@ class Submission:
         now = self._clock()
         transcript_id = self._pay(source, config)
         log.info("Submitted %s: transcript %s.", source.shown, transcript_id)
-        if self._records:
+        if self._records is not None:
             new = SubmissionRecord(
                 v=_RECORD_VERSION,
                 fp=fp,

@@ -237,7 +237,10 @@ class TranscriptWatcher:
                 return
         except Exception as error:  # A thread that dies would leave every wait hanging until its deadline.
             log.exception("Looking at transcript %s failed in a way that nobody foresaw.", watch.transcript_id)
-            self._settle([watch], error)
+            # A future takes no StopIteration; wrapped, every error wakes who waits.
+            failure = RuntimeError(f"Looking at transcript {watch.transcript_id} failed; the watcher's log says why.")
+            failure.__cause__ = error
+            self._settle([watch], failure)
             return
         else:
             self._failures = 0

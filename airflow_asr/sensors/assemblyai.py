@@ -41,7 +41,8 @@ class AssemblyAITranscriptSensor(BaseSensorOperator):
         first_poll_s: seconds from deferring to the first look. Airflow 3.3.2 fails a task whose trigger fires before
             the scheduler has handled its deferral, so keep it at some seconds.
         deferrable: wait in the triggerer, without a worker slot; default: ``[operators] default_deferrable``.
-        **kwargs: those of every sensor. ``poke_interval`` is, when deferrable, the longest time between two looks.
+        **kwargs: those of every sensor. ``poke_interval`` is, when deferrable, the longest time between two looks
+            (3 s at least).
 
     Raises:
         AssemblyAIFailException: the transcript ended in error, is gone, or the account must change first.
@@ -76,7 +77,9 @@ class AssemblyAITranscriptSensor(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            raise self._timed_out() from None
+            error = self._timed_out()
+            self._skip_if(self.never_fail, error)
+            raise error from None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> TranscriptSummary:
         """Finish on the worker after the trigger has fired. The event only says that it is time to look."""

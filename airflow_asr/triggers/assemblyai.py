@@ -93,15 +93,20 @@ class AssemblyAITranscriptTrigger(BaseTrigger):
         refused: str | None = None
         while True:
             client = await self._client()
-            if client is None or client.account == refused:
+            if client is None:
+                # The worker had the Connection when it deferred, and will defer again: firing now would start a worker
+                # each time, and before the scheduler has handled the deferral.
+                await asyncio.sleep(max(self.first_poll_s, self.poll_interval_s))
+                return UNAVAILABLE
+            if client.account == refused:
                 return UNAVAILABLE
             try:
                 return await TranscriptWatcher.shared(client).ended(self.transcript_id, schedule)
             except AccountError as error:
                 log.warning("%s Reading the Connection again.", error)
                 refused = client.account
-            except AssemblyAIError as error:
-                log.warning("%s", error)
+            except Exception as error:  # A bug included: raising would fail the task and not name its transcript.
+                log.warning("%s", error, exc_info=not isinstance(error, AssemblyAIError))
                 return UNAVAILABLE
 
     async def _client(self) -> AssemblyAIClient | None:

@@ -1,0 +1,467 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_asr.api.client import AssemblyAIClient
+from airflow_asr.api.errors import (
+    AuthenticationError,
+    ForbiddenError,
+    InputError,
+    RateLimitError,
+    RequestError,
+    ServerError,
+    SubmitOutcomeUnknownError,
+    TranscriptNotFoundError,
+    UnreachableError,
+    UploadRefusedError,
+)
+from airflow_asr.api.retry import NO_RETRY
+from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
+from airflow_asr.jobs.source import AudioSource, find_audio
+from airflow_asr.jobs.submission import Submission, checked_config, fingerprint
+from tests.scripted_service import Reply, ScriptedService
+
+KEY = "0123456789abcdef0123456789abcdef"
+OTHER_KEY = KEY[::-1]
+SIGNED = "https://bucket.example/a.wav?X-Amz-Signature=SECRET"
+QUEUED = {"id": "t-1", "status": "queued"}
+UNKNOWN = {"error": "Transcript lookup error, transcript id not found"}
+
+
+class Records(dict[str, Any]):
+    """A record store that keeps what JSON keeps, as the task state store does."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value, allow_nan=False))
+
+    @property
+    def only(self) -> dict[str, Any]:
+        [record] = self.values()
+        assert isinstance(record, dict)
+        return record
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def client(service: ScriptedService) -> Iterator[AssemblyAIClient]:
+    with AssemblyAIClient(KEY, base_url=service.url, read_timeout_s=0.5, retry=NO_RETRY) as client:
+        yield client
+
+
+@pytest.fixture
+def submission(client: AssemblyAIClient, records: Records, clock: Clock, naps: list[float]) -> Submission:
+    return Submission(client, records, clock=clock, sleep=naps.append)
+
+
+@pytest.fixture
+def audio() -> AudioSource:
+    return find_audio(SIGNED)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF")
+    return path
+
+
+def sent(service: ScriptedService, method: str = "POST") -> list[str]:
+    return [request.path for request in service.requests if request.method == method]
+
+
+# Paying once ---------------------------------------------------------------------------------------------------------
+
+
+def test_audio_is_submitted_with_its_parameters(
+    service: ScriptedService, submission: Submission, audio: AudioSource
+) -> None:
+    service.json(QUEUED)
+    assert submission.submit(audio, {"speaker_labels": True, "language_code": None}) == "t-1"
+    [request] = service.requests
+    assert (request.method, request.path) == ("POST", "/v2/transcript")
+    assert json.loads(request.body) == {"audio_url": SIGNED, "speaker_labels": True}
+
+
+@pytest.mark.parametrize("status", ["queued", "processing", "completed"])
+def test_a_second_try_finds_the_job_and_pays_nothing(
+    service: ScriptedService, client: AssemblyAIClient, records: Records, audio: AudioSource, status: str
+) -> None:
+    service.json(QUEUED).json({"id": "t-1", "status": status})
+    assert Submission(client, records).submit(audio, {"x": 1}) == "t-1"
+    assert Submission(client, records).submit(audio, {"x": 1}) == "t-1"
+    assert sent(service) == ["/v2/transcript"]
+    assert sent(service, "GET") == ["/v2/transcript/t-1"]
+
+
+def test_a_second_try_does_not_upload_again(service: ScriptedService, submission: Submission, recording: Path) -> None:
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"}).json(QUEUED).json(QUEUED)
+    assert submission.submit(find_audio(recording), {}) == "t-1"
+    assert submission.submit(find_audio(recording), {}) == "t-1"
+    assert sent(service) == ["/v2/upload", "/v2/transcript"]
+    assert json.loads(service.requests[1].body) == {"audio_url": "https://cdn.assemblyai.com/upload/SECRET"}
+
+
+def test_a_url_that_was_signed_anew_is_the_same_job(service: ScriptedService, submission: Submission) -> None:
+    service.json(QUEUED)
+    submission.submit(find_audio(SIGNED), {})
+    submission.submit(find_audio(SIGNED + "2&X-Amz-Date=20261124"), {})
+    assert sent(service) == ["/v2/transcript"]
+
+
+def test_without_records_every_submission_is_paid(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource
+) -> None:
+    service.json(QUEUED)
+    for _ in range(2):
+        Submission(client, None).submit(audio, {})
+    assert len(sent(service)) == 2
+
+
+def test_other_parameters_or_other_audio_are_another_job(
+    service: ScriptedService, submission: Submission, audio: AudioSource
+) -> None:
+    service.json(QUEUED).json({"id": "t-2", "status": "queued"}).json({"id": "t-3", "status": "queued"})
+    assert submission.submit(audio, {"speaker_labels": False}) == "t-1"
+    assert submission.submit(audio, {"speaker_labels": True}) == "t-2"
+    assert submission.submit(find_audio("https://bucket.example/b.wav"), {"speaker_labels": True}) == "t-3"
+    assert len(sent(service)) == 3
+
+
+def test_going_back_to_earlier_parameters_finds_the_earlier_job(
+    service: ScriptedService, submission: Submission, audio: AudioSource
+) -> None:
+    service.json(QUEUED).json({"id": "t-2", "status": "queued"}).json({"id": "t-1", "status": "completed"})
+    submission.submit(audio, {"x": 1})
+    submission.submit(audio, {"x": 2})
+    assert submission.submit(audio, {"x": 1}) == "t-1"
+    assert len(sent(service)) == 2
+
+
+def test_a_changed_file_is_another_job(service: ScriptedService, submission: Submission, recording: Path) -> None:
+    upload = {"upload_url": "https://cdn.assemblyai.com/upload/a"}
+    service.json(upload).json(QUEUED).json(upload).json({"id": "t-2", "status": "queued"})
+    assert submission.submit(find_audio(recording), {}) == "t-1"
+    recording.write_bytes(b"RIFFRIFF")
+    assert submission.submit(find_audio(recording), {}) == "t-2"
+
+
+def test_the_record_is_plain_json_and_holds_no_url_and_no_key(
+    service: ScriptedService, submission: Submission, records: Records, audio: AudioSource, clock: Clock
+) -> None:
+    service.json(QUEUED)
+    submission.submit(audio, {"x": 1})
+    text = json.dumps(records)
+    for secret in (KEY, "SECRET", "bucket.example", "https://", "http://"):
+        assert secret not in text
+    assert records.only["id"] == "t-1"
+    assert records.only["state"] == "submitted"
+    assert records.only["prior"] == []
+    assert records.only["intent_at"] == records.only["first_submit_at"] == clock.now
+
+
+# Jobs without a result -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        {"id": "t-1", "status": "error", "error": "Internal server error"},
+        {"id": "t-1", "status": "error", "error": None},
+        {"id": "t-1", "status": "completed", "text": "Deleted by user."},
+        {"id": "t-1", "status": "completed", "audio_url": "http://deleted_by_user"},
+    ],
+)
+def test_a_job_that_ended_without_a_result_is_submitted_again_and_remembered(
+    service: ScriptedService,
+    submission: Submission,
+    records: Records,
+    audio: AudioSource,
+    clock: Clock,
+    ending: dict[str, Any],
+) -> None:
+    began = clock.now
+    service.json(QUEUED).json(ending).json({"id": "t-2", "status": "queued"})
+    submission.submit(audio, {})
+    clock.now += 500
+    assert submission.submit(audio, {}) == "t-2"
+    assert len(sent(service)) == 2
+    assert records.only["id"] == "t-2"
+    assert records.only["prior"] == ["t-1"]
+    assert (records.only["first_submit_at"], records.only["intent_at"]) == (began, clock.now)
+
+
+def test_every_earlier_job_is_remembered(
+    service: ScriptedService, submission: Submission, records: Records, audio: AudioSource
+) -> None:
+    service.json(QUEUED)
+    for number in (1, 2):
+        service.json({"id": f"t-{number}", "status": "error", "error": "Internal server error"})
+        service.json({"id": f"t-{number + 1}", "status": "queued"})
+    assert [submission.submit(audio, {}) for _ in range(3)] == ["t-1", "t-2", "t-3"]
+    assert records.only["prior"] == ["t-1", "t-2"]
+
+
+def test_a_job_that_the_service_does_not_know_yet_is_kept(
+    service: ScriptedService, submission: Submission, audio: AudioSource, clock: Clock
+) -> None:
+    service.json(QUEUED).json(UNKNOWN, 400)
+    submission.submit(audio, {})
+    clock.now += NOT_FOUND_PATIENCE_S - 1
+    assert submission.submit(audio, {}) == "t-1"
+    assert len(sent(service)) == 1
+
+
+def test_a_job_that_the_service_no_longer_knows_is_submitted_again(
+    service: ScriptedService, submission: Submission, records: Records, audio: AudioSource, clock: Clock
+) -> None:
+    service.json(QUEUED).json(UNKNOWN, 400).json({"id": "t-2", "status": "queued"})
+    submission.submit(audio, {})
+    clock.now += NOT_FOUND_PATIENCE_S + 1
+    assert submission.submit(audio, {}) == "t-2"
+    assert records.only["prior"] == ["t-1"]
+
+
+def test_a_job_of_another_key_is_not_paid_a_second_time_with_this_one(
+    service: ScriptedService, submission: Submission, records: Records, audio: AudioSource, clock: Clock
+) -> None:
+    service.json(QUEUED).json(UNKNOWN, 400)
+    submission.submit(audio, {})
+    clock.now += NOT_FOUND_PATIENCE_S + 1
+    before = dict(records)
+    with (
+        AssemblyAIClient(OTHER_KEY, base_url=service.url) as other,
+        pytest.raises(TranscriptNotFoundError, match="submitted with another key") as raised,
+    ):
+        Submission(other, records, clock=clock).submit(audio, {})
+    assert raised.value.transcript_id == "t-1"
+    assert not raised.value.retryable
+    assert len(sent(service)) == 1
+    assert records == before
+
+
+def test_a_job_that_a_new_key_of_the_same_project_can_read_is_kept(
+    service: ScriptedService, submission: Submission, records: Records, audio: AudioSource
+) -> None:
+    service.json(QUEUED)
+    submission.submit(audio, {})
+    with AssemblyAIClient(OTHER_KEY, base_url=service.url) as other:
+        assert Submission(other, records).submit(audio, {}) == "t-1"
+    assert len(sent(service)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, ServerError), (429, RateLimitError), (401, AuthenticationError), (404, RequestError)]
+)
+def test_a_job_that_cannot_be_looked_at_just_now_is_not_submitted_again(
+    service: ScriptedService, submission: Submission, audio: AudioSource, status: int, error: type[Exception]
+) -> None:
+    service.json(QUEUED).json({"error": "no"}, status)
+    submission.submit(audio, {})
+    with pytest.raises(error):
+        submission.submit(audio, {})
+    assert len(sent(service)) == 1
+
+
+# Submissions that fail -----------------------------------------------------------------------------------------------
+
+
+def test_429_is_sent_again_after_the_wait_that_was_asked_for_and_makes_one_job(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path, naps: list[float]
+) -> None:
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/a"})
+    service.json({"error": "Too Many Requests"}, 429, retry_after="7").json(QUEUED)
+    assert submission.submit(find_audio(recording), {}) == "t-1"
+    assert sent(service) == ["/v2/upload", "/v2/transcript", "/v2/transcript"]
+    assert 7 <= naps[0] <= 8
+    assert records.only["id"] == "t-1"
+
+
+def test_429_for_ever_ends_in_an_error_that_names_the_audio_and_leaves_no_record(
+    service: ScriptedService, submission: Submission, records: Records, audio: AudioSource
+) -> None:
+    service.json({"error": "Too Many Requests"}, 429)
+    with pytest.raises(RateLimitError, match=r"https://bucket\.example/a\.wav") as raised:
+        submission.submit(audio, {})
+    assert raised.value.retryable
+    assert len(sent(service)) == 5
+    assert records == {}
+
+
+def test_nothing_that_was_not_sent_is_counted_as_a_job(records: Records, audio: AudioSource, naps: list[float]) -> None:
+    with ScriptedService() as gone:
+        url = gone.url
+    client = AssemblyAIClient(KEY, base_url=url)
+    with pytest.raises(UnreachableError, match="Nothing was sent"):
+        Submission(client, records, sleep=naps.append).submit(audio, {})
+    assert len(naps) == 4
+    assert records == {}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(500), Reply(502), Reply(503), Reply(drop=True), Reply(hang=True), Reply(200, b"<html>"), Reply(200, b"{}")],
+    ids=["500", "502", "503", "dropped", "never", "no-json", "no-id"],
+)
+def test_an_unclear_end_is_not_sent_again_and_names_the_file(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path, naps: list[float], reply: Reply
+) -> None:
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"}).add(reply)
+    with pytest.raises(SubmitOutcomeUnknownError, match="may have accepted") as raised:
+        submission.submit(find_audio(recording), {})
+    assert sent(service) == ["/v2/upload", "/v2/transcript"]
+    assert str(raised.value).startswith(f"{recording}: ")
+    assert "SECRET" not in str(raised.value)
+    assert not raised.value.retryable
+    assert naps == []
+    assert records == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, AuthenticationError),
+        (400, RequestError),
+        (404, RequestError),
+        (403, ForbiddenError),
+        (422, UploadRefusedError),
+    ],
+)
+def test_a_refusal_is_not_sent_again_and_names_the_audio(
+    service: ScriptedService, submission: Submission, audio: AudioSource, status: int, error: type[Exception]
+) -> None:
+    service.json({"error": "no"}, status)
+    with pytest.raises(error, match=r"https://bucket\.example/a\.wav") as raised:
+        submission.submit(audio, {})
+    assert "SECRET" not in str(raised.value)
+    assert len(sent(service)) == 1
+
+
+def test_audio_that_cannot_be_uploaded_is_not_submitted(
+    service: ScriptedService, submission: Submission, recording: Path
+) -> None:
+    service.add(Reply(422, b"Upload failed, please try again"))
+    with pytest.raises(InputError, match=r"a\.wav: .*file is to blame"):
+        submission.submit(find_audio(recording), {})
+    assert sent(service) == ["/v2/upload"]
+
+
+def test_a_job_whose_record_could_not_be_kept_can_still_be_found_in_the_log(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Records):
+        def set(self, key: str, value: Any) -> None:
+            raise OSError("the API server is away")
+
+    service.json(QUEUED)
+    with caplog.at_level(logging.INFO), pytest.raises(OSError, match="away"):
+        Submission(client, Broken()).submit(audio, {})
+    assert "t-1" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+# Parameters ----------------------------------------------------------------------------------------------------------
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "speaker_labels",
+        ["speaker_labels"],
+        None,
+        7,
+        {1: True},
+        {"x": {1, 2}},
+        {"x": datetime(2026, 11, 23)},
+        {"x": float("nan")},
+        {"x": b"bytes"},
+        {"x": CIRCLE},
+        {"x": {1: 1, "b": 2}},
+    ],
+)
+def test_parameters_that_cannot_be_sent_are_refused_before_anything_is(
+    service: ScriptedService, submission: Submission, audio: AudioSource, config: Any
+) -> None:
+    with pytest.raises(RequestError, match="`config`"):
+        submission.submit(audio, config)
+    assert service.requests == []
+
+
+def test_the_audio_is_not_named_a_second_time_in_the_parameters(
+    service: ScriptedService, submission: Submission, audio: AudioSource
+) -> None:
+    with pytest.raises(RequestError, match="audio_url"):
+        submission.submit(audio, {"audio_url": "https://example.org/b.wav"})
+    assert service.requests == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+configs = st.dictionaries(st.text(max_size=8), json_values, max_size=5)
+
+
+@given(configs)
+def test_every_json_parameter_is_passed_through_but_none(config: dict[str, Any]) -> None:
+    sent = checked_config(config)
+    assert None not in sent.values()
+    assert sent == {name: value for name, value in config.items() if value is not None}
+    assert checked_config(sent) == sent
+
+
+@given(configs, st.randoms(use_true_random=False))
+def test_the_order_of_parameters_and_those_left_out_do_not_make_another_job(
+    config: dict[str, Any], random: Any
+) -> None:
+    items = [*config.items(), ("left out", None)]
+    random.shuffle(items)
+    audio = {"path": "/data/a.wav", "size": 1, "mtime_ns": 1}
+    base = "https://api.example"
+    once = fingerprint(base, audio, checked_config(config))
+    assert fingerprint(base, dict(reversed(audio.items())), checked_config(dict(items))) == once
+
+
+@given(configs, configs, st.integers(0, 3), st.integers(0, 3))
+def test_different_jobs_have_different_fingerprints(
+    one: dict[str, Any], other: dict[str, Any], size: int, other_size: int
+) -> None:
+    first = fingerprint("https://api.example", {"size": size}, one)
+    second = fingerprint("https://api.example", {"size": other_size}, other)
+    same = json.dumps([size, one], sort_keys=True) == json.dumps([other_size, other], sort_keys=True)
+    assert (first == second) is same
+    assert first != fingerprint("https://api.eu.example", {"size": size}, one)

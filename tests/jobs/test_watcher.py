@@ -1,0 +1,522 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from airflow_asr.api.errors import (
+    AccountError,
+    AssemblyAIError,
+    AuthenticationError,
+    BalanceError,
+    ForbiddenError,
+    InvalidReplyError,
+    RateLimitError,
+    ReplyLostError,
+    RequestError,
+    ServerError,
+    TranscriptNotFoundError,
+    UnclassifiedError,
+    UnreachableError,
+)
+from airflow_asr.api.transcript import Transcript
+from airflow_asr.jobs import watcher as watcher_module
+from airflow_asr.jobs.schedule import PollSchedule, RequestBudget
+from airflow_asr.jobs.watcher import TranscriptWatcher
+
+SOON = PollSchedule(first_s=0.01, least_s=0.01, most_s=0.02)
+THREAD_NAME = "airflow-asr-watcher"
+ANSWERED_WITHIN_S = 10.0  # Ends a test that would hang; no test comes near it.
+
+
+class Service:
+    """A client without HTTP. Each id has its answers, given in order; the last one is repeated."""
+
+    def __init__(self, account: str = "account-1", **answers: Sequence[str | Exception]) -> None:
+        self.account = account
+        self.answers: dict[str, list[Any]] = {name.replace("_", "-"): list(each) for name, each in answers.items()}
+        self.asked: list[tuple[float, str]] = []
+        self.asked_by: set[str] = set()
+        self.closed = 0
+
+    @classmethod
+    def alike(cls, names: Iterable[str], *answers: str | Exception) -> Service:
+        """Return a service that gives the same answers for each of these ids."""
+        service = cls()
+        service.answers = {name: list(answers) for name in names}
+        return service
+
+    def get(self, transcript_id: str) -> Transcript:
+        self.asked.append((time.monotonic(), transcript_id))
+        self.asked_by.add(threading.current_thread().name)
+        answers = self.answers[transcript_id]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return Transcript({"id": transcript_id, "status": answer})
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def asked_for(self, transcript_id: str) -> int:
+        return sum(each == transcript_id for _, each in self.asked)
+
+
+def watcher_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + ANSWERED_WITHIN_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    async def limited() -> Any:
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            return await main
+
+    return asyncio.run(limited())
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_outlives_the_last_waiter() -> Iterator[None]:
+    yield
+    until(lambda: not watcher_threads())
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make the pause after failures short; return the numbers of failures in a row that were asked about."""
+    asked: list[int] = []
+
+    def backoff_s(failures: int, uniform: object) -> float:
+        asked.append(failures)
+        return 0.02
+
+    monkeypatch.setattr(watcher_module, "backoff_s", backoff_s)
+    return asked
+
+
+# Who gets what -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["completed", "error"])
+def test_a_wait_ends_with_the_status(status: str) -> None:
+    service = Service(t_1=["queued", "processing", "of_tomorrow", status])
+    assert run(TranscriptWatcher(service).ended("t-1", SOON)) == status
+    assert service.asked_for("t-1") == 4
+    assert service.asked_by == {THREAD_NAME}
+
+
+def test_the_first_look_is_not_before_its_time() -> None:
+    service = Service(t_1=["completed"])
+    began = time.monotonic()
+    run(TranscriptWatcher(service).ended("t-1", PollSchedule(first_s=0.2, jitter=0.0)))
+    assert service.asked[0][0] - began >= 0.2
+
+
+def test_each_wait_gets_the_status_of_its_own_transcript() -> None:
+    service = Service(t_1=["processing", "completed"], t_2=["error"], t_3=["queued"] * 9 + ["completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended(each, SOON) for each in ("t-1", "t-2", "t-3", "t-1")))
+
+    assert run(main()) == ["completed", "error", "completed", "completed"]
+
+
+def test_many_who_wait_for_one_transcript_cost_what_one_costs() -> None:
+    service = Service(t_1=["processing"] * 4 + ["completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended("t-1", SOON) for _ in range(50)))
+
+    assert run(main()) == ["completed"] * 50
+    assert service.asked_for("t-1") == 5
+
+
+def test_a_wait_that_comes_later_does_not_have_to_wait_for_the_pace_of_an_earlier_one() -> None:
+    service = Service(t_1=["completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        slow = asyncio.create_task(watcher.ended("t-1", PollSchedule(first_s=3600)))
+        await asyncio.sleep(0.05)
+        return await asyncio.gather(watcher.ended("t-1", SOON), slow)
+
+    assert run(main()) == ["completed", "completed"]
+
+
+def test_waits_in_different_event_loops_share_one_watcher() -> None:
+    service = Service.alike([f"t-{number}" for number in range(8)], "processing", "completed")
+    watcher = TranscriptWatcher(service)
+    ends: dict[int, str] = {}
+
+    def loop(number: int) -> None:
+        ends[number] = run(watcher.ended(f"t-{number % 8}", SOON))
+
+    threads = [threading.Thread(target=loop, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(ANSWERED_WITHIN_S)
+    assert ends == dict.fromkeys(range(16), "completed")
+    assert service.asked_by == {THREAD_NAME}
+
+
+# Hiccups -------------------------------------------------------------------------------------------------------------
+
+HICCUPS = [
+    ServerError("500"),
+    RateLimitError("429", retry_after=0.02),
+    RateLimitError("429"),
+    ReplyLostError("lost"),
+    UnreachableError("no route"),
+    InvalidReplyError("not JSON"),
+    UnclassifiedError("what?"),
+]
+
+
+@pytest.mark.parametrize("hiccup", HICCUPS, ids=lambda error: f"{type(error).__name__}-{error.retry_after}")
+def test_a_hiccup_never_ends_a_wait(hiccup: AssemblyAIError, short_pauses: list[int]) -> None:
+    service = Service(t_1=["processing", *[hiccup] * 5, "completed"], t_2=["processing", "completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(watcher.ended("t-1", SOON), watcher.ended("t-2", SOON))
+
+    assert run(main()) == ["completed", "completed"]
+    assert short_pauses
+
+
+def test_the_pause_grows_with_failures_in_a_row_and_an_answer_ends_the_row(short_pauses: list[int]) -> None:
+    service = Service(t_1=[ServerError("500")] * 3 + ["processing", ServerError("500"), "completed"])
+    run(TranscriptWatcher(service).ended("t-1", SOON))
+    assert short_pauses == [1, 2, 3, 1]
+
+
+def test_a_failure_by_itself_already_pauses_half_a_second_or_more() -> None:
+    service = Service(t_1=[ServerError("500"), "completed"])
+    run(TranscriptWatcher(service).ended("t-1", SOON))
+    (failed, _), (again, _) = service.asked
+    assert again - failed >= 0.5
+
+
+def test_what_the_service_asks_for_holds_back_every_request_of_the_account(short_pauses: list[int]) -> None:
+    names = [f"t-{number}" for number in range(20)]
+    service = Service.alike(names, *["processing"] * 3, "completed")
+    service.answers["t-7"] = ["processing", RateLimitError("429", retry_after=0.4), "completed"]
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended(name, SOON) for name in names))
+
+    assert set(run(main())) == {"completed"}
+    refused = [at for at, name in service.asked if name == "t-7"][1]
+    after = sorted(at for at, _ in service.asked if at > refused)
+    assert after
+    assert after[0] - refused >= 0.4
+
+
+def test_a_wait_that_comes_during_a_pause_waits_for_its_end_too(short_pauses: list[int]) -> None:
+    service = Service(t_1=[RateLimitError("429", retry_after=0.4), "completed"], t_2=["completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> None:
+        first = asyncio.create_task(watcher.ended("t-1", SOON))
+        while not service.asked:
+            await asyncio.sleep(0.005)
+        await asyncio.gather(first, watcher.ended("t-2", SOON))
+
+    run(main())
+    assert service.asked[1][0] - service.asked[0][0] >= 0.4
+
+
+def test_the_service_cannot_ask_for_an_endless_pause(monkeypatch: pytest.MonkeyPatch, short_pauses: list[int]) -> None:
+    monkeypatch.setattr(watcher_module, "_LONGEST_PAUSE_S", 0.1)
+    service = Service(t_1=[RateLimitError("429", retry_after=1e9), "completed"])
+    assert run(TranscriptWatcher(service).ended("t-1", SOON)) == "completed"
+
+
+# Refusals ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", [AuthenticationError("401"), BalanceError("no money"), ForbiddenError("403")])
+def test_a_refused_key_ends_every_wait_of_this_account_and_no_other(refusal: AccountError) -> None:
+    mine = Service("account-1", t_1=["processing", refusal], t_2=["processing"], t_3=["processing"])
+    theirs = Service("account-2", t_1=["processing"] * 10 + ["completed"])
+    watcher, other = TranscriptWatcher(mine), TranscriptWatcher(theirs)
+    slow = PollSchedule(first_s=3600)
+
+    async def main() -> Sequence[Any]:
+        return await asyncio.gather(
+            watcher.ended("t-1", SOON),
+            watcher.ended("t-2", SOON),
+            watcher.ended("t-3", slow),
+            other.ended("t-1", SOON),
+            return_exceptions=True,
+        )
+
+    *refused, ended = run(main())
+    assert refused == [refusal] * 3
+    assert ended == "completed"
+
+
+def test_no_request_goes_out_with_a_key_that_was_just_refused() -> None:
+    names = [f"t-{number}" for number in range(10)]
+    refusal = AuthenticationError("401")
+    service = Service.alike(names, refusal)
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[Any]:
+        waits = (watcher.ended(name, PollSchedule(first_s=0.1, jitter=0.0)) for name in names)
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    assert run(main()) == [refusal] * 10
+    assert len(service.asked) == 1
+
+
+def test_a_single_403_that_may_be_the_request_limit_is_outlasted(short_pauses: list[int]) -> None:
+    throttled = ForbiddenError("403", perhaps_throttled=True)
+    service = Service(t_1=[throttled, "processing", throttled, "completed"])
+    assert run(TranscriptWatcher(service).ended("t-1", SOON)) == "completed"
+
+
+def test_a_second_403_in_a_row_is_a_refusal(short_pauses: list[int]) -> None:
+    service = Service(t_1=[ForbiddenError("403", perhaps_throttled=True)])
+    with pytest.raises(ForbiddenError):
+        run(TranscriptWatcher(service).ended("t-1", SOON))
+    assert len(service.asked) == 2
+
+
+def test_an_unknown_id_ends_its_own_wait_alone_and_only_after_some_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher_module, "NOT_FOUND_PATIENCE_S", 0.3)
+    unknown = TranscriptNotFoundError("id not found", transcript_id="t-1")
+    service = Service(t_1=[unknown], t_2=["processing"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Any:
+        began = time.monotonic()
+        other = asyncio.create_task(watcher.ended("t-2", SOON))
+        [lost] = await asyncio.gather(watcher.ended("t-1", SOON), return_exceptions=True)
+        waited_s = time.monotonic() - began
+        assert not other.done()
+        service.answers["t-2"] = ["completed"]
+        return lost, waited_s, await other
+
+    lost, waited_s, other = run(main())
+    assert lost is unknown
+    assert waited_s >= 0.3
+    assert other == "completed"
+
+
+def test_an_id_that_is_unknown_only_at_first_is_waited_for() -> None:
+    unknown = TranscriptNotFoundError("id not found")
+    service = Service(t_1=[unknown, unknown, "processing", "completed"])
+    assert run(TranscriptWatcher(service).ended("t-1", SOON)) == "completed"
+
+
+@pytest.mark.parametrize("final", [RequestError("404"), RuntimeError("a bug"), KeyError("a bug"), StopIteration()])
+def test_what_is_wrong_with_one_transcript_ends_its_wait_and_the_thread_lives_on(final: Exception) -> None:
+    service = Service(t_1=[final], t_2=["processing"] * 5 + ["completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[Any]:
+        both = asyncio.gather(watcher.ended("t-1", SOON), watcher.ended("t-2", SOON), return_exceptions=True)
+        return await both
+
+    failed, ended = run(main())
+    assert isinstance(failed, Exception)
+    assert failed is final or failed.__cause__ is final
+    assert ended == "completed"
+
+
+# Coming and going ----------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_wait_is_not_looked_at_any_more_and_ends_the_thread() -> None:
+    service = Service(t_1=["processing"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watcher.ended("t-1", SOON), 0.1)
+
+    run(main())
+    until(lambda: not watcher_threads())
+    asked = len(service.asked)
+    assert asked >= 1
+    time.sleep(0.1)
+    assert len(service.asked) == asked
+    assert service.closed == 1
+
+
+def test_a_wait_that_is_cancelled_before_its_first_look_costs_nothing() -> None:
+    service = Service(t_1=["processing"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watcher.ended("t-1", PollSchedule(first_s=3600)), 0.02)
+
+    run(main())
+    until(lambda: not watcher_threads())
+    assert service.asked == []
+
+
+def test_cancelling_one_wait_leaves_the_others_on_the_same_transcript() -> None:
+    service = Service(t_1=["processing"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> str:
+        staying = asyncio.create_task(watcher.ended("t-1", SOON))
+        leaving = asyncio.create_task(watcher.ended("t-1", SOON))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        service.answers["t-1"] = ["completed"]
+        return await staying
+
+    assert run(main()) == "completed"
+
+
+def test_the_thread_ends_with_the_last_wait_and_a_later_wait_starts_another() -> None:
+    service = Service(t_1=["processing", "completed"], t_2=["completed"])
+    watcher = TranscriptWatcher(service)
+    assert watcher_threads() == []
+
+    async def threads_of(transcript_id: str) -> threading.Thread:
+        wait = asyncio.create_task(watcher.ended(transcript_id, SOON))
+        await asyncio.sleep(0)
+        [thread] = watcher_threads()
+        assert thread.daemon
+        await wait
+        return thread
+
+    first = run(threads_of("t-1"))
+    until(lambda: not watcher_threads())
+    assert service.closed == 1
+    assert run(threads_of("t-2")) is not first
+    until(lambda: not watcher_threads())
+    assert service.closed == 2
+
+
+def test_waits_that_come_and_go_quickly_are_all_answered() -> None:
+    service = Service(t_1=["completed"])
+    watcher = TranscriptWatcher(service)
+    now = PollSchedule(first_s=0.0)
+    ends: list[str] = []
+
+    def loop() -> None:
+        for _ in range(50):
+            ends.append(run(watcher.ended("t-1", now)))
+
+    threads = [threading.Thread(target=loop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(ANSWERED_WITHIN_S)
+    assert ends == ["completed"] * 200
+
+
+def test_an_event_loop_that_was_closed_while_waiting_does_no_harm() -> None:
+    service = Service(t_1=["processing"], t_2=["processing"])
+    watcher = TranscriptWatcher(service)
+    loop = asyncio.new_event_loop()
+    abandoned = loop.create_task(watcher.ended("t-1", SOON))
+    loop.run_until_complete(asyncio.sleep(0.05))
+    loop.close()
+    service.answers = {"t-1": ["completed"], "t-2": ["processing"] * 5 + ["completed"]}
+    assert run(watcher.ended("t-2", SOON)) == "completed"
+    until(lambda: service.asked_for("t-1") >= 1 and not watcher_threads())
+    assert not abandoned.done()
+    abandoned._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+# Sharing -------------------------------------------------------------------------------------------------------------
+
+
+def test_one_watcher_serves_an_account_whatever_the_client() -> None:
+    one, same, other = Service("shared-1"), Service("shared-1"), Service("shared-2")
+    watcher = TranscriptWatcher.shared(one)
+    assert TranscriptWatcher.shared(same) is watcher
+    assert TranscriptWatcher.shared(other) is not watcher
+
+
+def test_a_shared_watcher_lives_as_long_as_somebody_waits() -> None:
+    service = Service("shared-3", t_1=["processing"] * 5 + ["completed"])
+
+    async def main() -> None:
+        wait = asyncio.create_task(TranscriptWatcher.shared(service).ended("t-1", SOON))
+        await asyncio.sleep(0.02)
+        gc.collect()
+        late = Service("shared-3", t_1=["error"])
+        assert await TranscriptWatcher.shared(late).ended("t-1", SOON) == "completed"
+        assert late.asked == []
+        await wait
+
+    run(main())
+    until(lambda: not watcher_threads())
+    gc.collect()
+    assert "shared-3" not in TranscriptWatcher._shared
+
+
+def test_watchers_for_one_account_are_not_made_twice_by_two_threads() -> None:
+    barrier = threading.Barrier(8)
+    found: list[TranscriptWatcher] = []
+
+    def ask() -> None:
+        barrier.wait()
+        found.append(TranscriptWatcher.shared(Service("shared-4")))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(each) for each in found}) == 1
+
+
+# The budget ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_hundred_waits_stay_within_the_budget() -> None:
+    names = [f"t-{number}" for number in range(200)]
+    service = Service.alike(names, "completed")
+    budget = RequestBudget(per_s=200, burst=20)
+    watcher = TranscriptWatcher(service, budget=budget)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended(name, SOON) for name in names))
+
+    began = time.monotonic()
+    assert run(main()) == ["completed"] * 200
+    assert len(service.asked) == 200
+    for number, (at, _) in enumerate(service.asked, start=1):
+        assert number <= budget.burst + budget.per_s * (at - began)
+
+
+def test_a_wait_that_hit_the_budget_goes_on_by_itself() -> None:
+    service = Service(t_1=["processing"] * 30 + ["completed"])
+    watcher = TranscriptWatcher(service, budget=RequestBudget(per_s=100, burst=1))
+    assert run(watcher.ended("t-1", PollSchedule(first_s=0, least_s=0, most_s=0))) == "completed"
+
+
+def test_a_refusal_of_the_key_is_not_logged_with_a_url_of_the_client(
+    caplog: pytest.LogCaptureFixture, short_pauses: list[int]
+) -> None:
+    service = Service(t_1=[ServerError("https://h.example/a.wav?sig=SECRET answered 500"), "completed"])
+    with caplog.at_level(logging.DEBUG):
+        run(TranscriptWatcher(service).ended("t-1", SOON))
+    assert "answered 500" in caplog.text
+    assert "SECRET" not in caplog.text
