@@ -1,0 +1,1 @@
+"""An AssemblyAI on your machine: the same protocol, a real recogniser, no account."""
