@@ -12,7 +12,8 @@ from hypothesis import settings
 # Airflow reads its settings once, at import. Nothing of the machine's own Airflow may leak into the tests.
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-asr-tests-")
+_home = tempfile.TemporaryDirectory(prefix="airflow-asr-tests-", ignore_cleanup_errors=True)
+os.environ["AIRFLOW_HOME"] = _home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 

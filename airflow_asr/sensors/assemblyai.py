@@ -89,11 +89,11 @@ class AssemblyAITranscriptSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        summary = self._summary(context)
+        summary = self._look(context)
         return PokeReturnValue(is_done=summary is not None, xcom_value=summary)
 
     def _finish_or_defer(self, context: Context) -> TranscriptSummary:
-        summary = self._summary(context)
+        summary = self._look(context)
         if summary is not None:
             return summary
         left_s = self._started(context) + self._limit_s() - time.time()
@@ -111,6 +111,14 @@ class AssemblyAITranscriptSensor(BaseSensorOperator):
         timeout = timedelta(seconds=left_s) + _AIRFLOW_CUT_AFTER
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer() returned")  # It never does; the type checker does not know.
+
+    def _look(self, context: Context) -> TranscriptSummary | None:
+        try:
+            return self._summary(context)
+        except AssemblyAIFailException as error:
+            if self.soft_fail or self.never_fail:
+                self.log.warning("%s", error)  # Airflow skips with a sentence of its own, and the reason would be lost.
+            raise
 
     def _summary(self, context: Context) -> TranscriptSummary | None:
         """Return the summary of a completed transcript, None if it has not ended, or raise why it never will."""

@@ -1,0 +1,1 @@
+"""Runs the whole thing on one machine: Airflow, the service, and the recordings."""
