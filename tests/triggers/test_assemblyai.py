@@ -193,7 +193,11 @@ def test_a_trigger_that_is_cancelled_asks_no_more(service: ScriptedService) -> N
             await task
 
     asyncio.run(main())
-    asked = len(service.requests)
-    assert asked >= 1
-    time.sleep(0.2)
-    assert len(service.requests) == asked
+    assert service.requests
+    # The request that was on its way when the trigger was cancelled may still arrive; after it there is silence.
+    deadline = time.monotonic() + 5
+    asked = -1
+    while asked != len(service.requests):
+        assert time.monotonic() < deadline, "still asking"
+        asked = len(service.requests)
+        time.sleep(0.3)
