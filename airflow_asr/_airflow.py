@@ -5,6 +5,8 @@ DAG files import this module: it must cost next to nothing over ``airflow.sdk``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import (  # type: ignore[attr-defined]  # NEVER_EXPIRE is in the module, not in its stub.
     NEVER_EXPIRE,
     BaseHook,
@@ -14,6 +16,7 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # NEVER_EXPIRE is in th
 )
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
+    AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
     AirflowSensorTimeout,
@@ -21,8 +24,12 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 __all__ = [
     "NEVER_EXPIRE",
+    "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
@@ -33,9 +40,17 @@ __all__ = [
     "BaseSensorOperator",
     "PokeReturnValue",
     "deferrable_by_default",
+    "open_path",
 ]
 
 
 def deferrable_by_default() -> bool:
     """Return ``[operators] default_deferrable``."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def open_path(uri: str) -> UPath:
+    """Return a local path or an object storage URI as a path."""
+    from airflow.sdk import ObjectStoragePath  # Not at the top: DAG files would pay for it.
+
+    return ObjectStoragePath(uri)  # type: ignore[return-value]  # It is one in all but its bases.

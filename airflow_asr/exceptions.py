@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow_asr._airflow import AirflowFailException
+from airflow_asr._airflow import AirflowException, AirflowFailException
 from airflow_asr.api.errors import AssemblyAIError
 
-__all__ = ["AssemblyAIFailException", "airflow_errors"]
+__all__ = ["AssemblyAIFailException", "AssemblyAIWaitTimeout", "airflow_errors"]
 
 
 class AssemblyAIFailException(AirflowFailException):
@@ -23,6 +23,10 @@ class AssemblyAIFailException(AirflowFailException):
         super().__init__(message)
         self.kind = kind
         self.transcript_id = transcript_id
+
+
+class AssemblyAIWaitTimeout(AirflowException):
+    """A transcript did not end in the time that it was given. The job goes on; a retry looks at it again."""
 
 
 def failure(error: AssemblyAIError, advice: str = "") -> AssemblyAIFailException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +42,8 @@ class ScriptedService:
         self.requests: list[Request] = []
         self._replies: list[Reply] = []
         self._ended = threading.Event()
+        self.ahead_s = 0.0
+        """Seconds that this server's clock is ahead, as its ``Date`` headers show it."""
         script = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,6 +54,9 @@ class ScriptedService:
                 script._answer(self)
 
             do_GET = do_POST = do_DELETE = handle_any  # noqa: N815  the names that http.server looks for
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(time.time() + script.ahead_s)
 
             def log_message(self, *_: Any) -> None:
                 pass

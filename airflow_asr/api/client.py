@@ -90,6 +90,10 @@ class AssemblyAIClient:
         """Close the connections."""
         self._http.close()
 
+    def service_time(self, now: float) -> float:
+        """Return ``now``, in seconds since the epoch, by the service's clock as its last reply showed it."""
+        return now + self._http.ahead_s
+
     def upload(self, audio: BinaryReader | Iterable[bytes], *, size: int | None = None) -> str:
         """Upload audio and return its upload URL, which works only with keys of the same project.
 

@@ -10,11 +10,14 @@
     ├── RequestError               config: the request is wrong and will be wrong again
     │   ├── TranscriptNotFoundError  the service does not know the id (or not yet)
     │   ├── TranscriptDeletedError   it knew the id; the content is gone
+    │   ├── TranscriptNotReadyError  it has not ended yet
     │   └── RedactedAudioGoneError   redacted audio was never made, or has expired
     ├── InputError                 input: this audio never will work
     │   └── NoSpeechError            nobody speaks in it
     ├── AudioUrlError              url: the service could not fetch the audio; sign or fix the URL
     ├── PolicyError                policy: a threshold of yours said no
+    ├── OutputError                output: a paid transcript could not be written to where it was wanted
+    ├── RecordError                record: the store that remembers what was paid for does not work
     ├── ServiceError               service: the same call may work later
     │   ├── RateLimitError           429
     │   ├── ServerError              5xx, or a transcript that ended in a server error
@@ -35,7 +38,7 @@ from typing import ClassVar, Literal, Self
 
 from airflow_asr.api.redaction import excerpt
 
-Kind = Literal["account", "config", "input", "url", "policy", "service", "unknown"]
+Kind = Literal["account", "config", "input", "url", "policy", "output", "record", "service", "unknown"]
 
 NOT_CHARGED = "A failed transcript is not charged."
 
@@ -99,6 +102,12 @@ class TranscriptDeletedError(RequestError):
     """The transcript was deleted at the service; its text is gone."""
 
 
+class TranscriptNotReadyError(RequestError):
+    """The transcript has not ended yet; what was asked for comes when it has."""
+
+    retryable = True
+
+
 class RedactedAudioGoneError(RequestError):
     """There is no redacted audio for this transcript, or it has expired (it is kept for 24 hours)."""
 
@@ -124,6 +133,20 @@ class PolicyError(AssemblyAIError):
     """The audio was refused by a threshold in the request."""
 
     kind = "policy"
+
+
+class OutputError(AssemblyAIError):
+    """An output could not be written or read. The transcript is at the service: a retry writes it, and pays nothing."""
+
+    kind = "output"
+    retryable = True
+
+
+class RecordError(AssemblyAIError):
+    """What was, or is about to be, paid for could not be kept in the store that survives a try."""
+
+    kind = "record"
+    retryable = True
 
 
 class ServiceError(AssemblyAIError):

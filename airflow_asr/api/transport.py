@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_CLOCKS_AGREE_S = 2.0
 _LONGEST_ERROR_BODY = 64 * 1024  # An error text is a sentence; a hostile one may be endless.
 
 
@@ -74,6 +76,8 @@ class Transport:
         # Given with each request: what a session holds loses to the environment's proxies and CA bundle in requests.
         self._verify = verify
         self._proxies = dict(proxies or {})
+        self.ahead_s = 0.0
+        """Seconds that the service's clock is ahead of ours, by the ``Date`` of its last reply."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -132,6 +136,7 @@ class Transport:
                 **options,
             )
             with response:
+                self._compare_clocks(response)
                 if 200 <= response.status_code < 300:
                     response.content  # noqa: B018  reads the body while its failures are ours to name
                     return response
@@ -139,6 +144,15 @@ class Transport:
         except (requests.RequestException, OSError) as error:
             replacement = self._failure(error, doing, transcript_id)
         raise replacement from None
+
+    def _compare_clocks(self, response: requests.Response) -> None:
+        try:
+            theirs = parsedate_to_datetime(response.headers["Date"])
+        except (KeyError, ValueError):
+            return
+        ahead_s = theirs.timestamp() - time.time()
+        # The header counts whole seconds, and a reply takes time: a second or two is no difference.
+        self.ahead_s = ahead_s if abs(ahead_s) > _CLOCKS_AGREE_S else 0.0
 
     def _refusal(self, response: requests.Response, doing: str, transcript_id: str | None) -> AssemblyAIError:
         if 300 <= response.status_code < 400:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
+from collections.abc import Callable
 from typing import Protocol
 
-from airflow_asr.api.errors import AssemblyAIError, TranscriptDeletedError, TranscriptNotFoundError
+from airflow_asr.api.errors import (
+    AssemblyAIError,
+    RequestError,
+    TranscriptDeletedError,
+    TranscriptNotFoundError,
+)
 from airflow_asr.api.transcript import Transcript
+from airflow_asr.jobs.schedule import PollSchedule
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +29,17 @@ class Client(Protocol):
     def get(self, transcript_id: str) -> Transcript:
         """Return the transcript."""
         ...
+
+
+def checked_id(transcript_id: object) -> str:
+    """Return the id.
+
+    Raises:
+        RequestError: it is none. A task that did not run leaves ``None``.
+    """
+    if isinstance(transcript_id, str) and transcript_id.strip() and transcript_id != "None":
+        return transcript_id
+    raise RequestError(f"`transcript_id` is {transcript_id!r}. Give the id that the submit task returned; did it run?")
 
 
 def look(client: Client, transcript_id: str, *, waited_s: float) -> Transcript | None:
@@ -53,3 +73,34 @@ def look(client: Client, transcript_id: str, *, waited_s: float) -> Transcript |
             transcript_id=transcript_id,
         )
     return transcript if transcript.ended else None
+
+
+def wait_here(
+    client: Client,
+    transcript_id: str,
+    *,
+    most_s: float,
+    limit_s: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Return when the transcript has ended, ``limit_s`` seconds have passed, or it can no longer be read.
+
+    Args:
+        client: its own retries are over when it raises.
+        transcript_id: the transcript.
+        most_s: the longest time between two looks, in seconds.
+        limit_s: the longest wait, in seconds.
+        sleep: waits.
+        clock: seconds that only grow.
+    """
+    schedule = PollSchedule(most_s=most_s)
+    began = clock()
+    while (waited_s := clock() - began) < limit_s:
+        sleep(min(schedule.after(waited_s, random.uniform), limit_s - waited_s))
+        try:
+            if look(client, transcript_id, waited_s=clock() - began) is not None:
+                return
+        except AssemblyAIError as error:
+            log.warning("%s", error)  # Whoever waits looks into it, with the whole record at hand.
+            return

@@ -33,13 +33,18 @@ class TranscriptSummary(TypedDict):
 
 
 def summarise(
-    transcript: Transcript, *, audio: str | None = None, inline_text_bytes: int = INLINE_TEXT_BYTES
+    transcript: Transcript,
+    *,
+    audio: str | None = None,
+    fingerprint: str | None = None,
+    inline_text_bytes: int = INLINE_TEXT_BYTES,
 ) -> TranscriptSummary:
     """Return the summary of a transcript.
 
     Args:
         transcript: a transcript that has ended.
         audio: the audio's name, if the caller knows it; otherwise the URL that was transcribed, fit to be shown.
+        fingerprint: that of service, audio and parameters, if the caller knows it.
         inline_text_bytes: bytes of encoded JSON that the summary may have with its text in it.
     """
     summary = TranscriptSummary(
@@ -52,7 +57,7 @@ def summarise(
         speech_model_used=transcript.speech_model_used,
         word_count=len(transcript.raw.get("words") or transcript.text.split()),
         outputs={},
-        fingerprint=None,
+        fingerprint=fingerprint,
         text=transcript.text,
     )
     if len(json.dumps(summary)) > inline_text_bytes:

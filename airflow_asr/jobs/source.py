@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import InputError
 from airflow_asr.api.redaction import redact_url
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    Opener = Callable[[str], UPath]
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -27,6 +33,19 @@ _SIGNED_BY = {
 }
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """A URL that the service can fetch.
+
+    Attributes:
+        url: the URL; it may grant access, and is kept out of the repr.
+        uploaded: whether it is an upload of ours, which only keys of the same project can use.
+    """
+
+    url: str = field(repr=False)
+    uploaded: bool
+
+
 class AudioSource(Protocol):
     """Audio that somebody named, checked as far as that costs nothing."""
 
@@ -36,11 +55,26 @@ class AudioSource(Protocol):
         ...
 
     @property
+    def location(self) -> str:
+        """Where it is, always written the same way, without secrets and without a connection id. It names outputs."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The file name; never empty."""
+        ...
+
+    @property
+    def shared_url(self) -> bool:
+        """Whether the service gets a URL that other tasks may send too."""
+        ...
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What tells this audio from another one, and from itself after a change. Grants no access."""
         ...
 
-    def deliver(self, client: AssemblyAIClient) -> str:
+    def deliver(self, client: AssemblyAIClient) -> Delivery:
         """Return a URL that the service can fetch."""
         ...
 
@@ -59,11 +93,26 @@ class LocalAudio:
         return str(self.path)
 
     @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+    @property
+    def shared_url(self) -> bool:
+        """An upload is ours alone."""
+        return False
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Path, size and modification time."""
         return {"path": str(self.path), "size": self.size, "mtime_ns": self.mtime_ns}
 
-    def deliver(self, client: AssemblyAIClient) -> str:
+    def deliver(self, client: AssemblyAIClient) -> Delivery:
         """Upload the file and return its upload URL.
 
         Raises:
@@ -75,7 +124,7 @@ class LocalAudio:
         except OSError as error:
             raise _unreadable(self.path, error) from None
         with file:
-            return client.upload(file, size=self.size)
+            return Delivery(client.upload(file, size=self.size), uploaded=True)
 
 
 @dataclass(frozen=True)
@@ -93,6 +142,22 @@ class UrlAudio:
         return redact_url(self.url)
 
     @property
+    def location(self) -> str:
+        """The URL without user info, fragment and what signing adds."""
+        return str(self.identity["url"])
+
+    @property
+    def name(self) -> str:
+        """The last part of the path; the host if there is no path."""
+        parts = urlsplit(self.url)
+        return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "audio"
+
+    @property
+    def shared_url(self) -> bool:
+        """The user gave it, and may have given it to others."""
+        return True
+
+    @property
     def identity(self) -> dict[str, Any]:
         """The URL without user info, fragment and what signing adds."""
         parts = urlsplit(self.url)
@@ -102,16 +167,18 @@ class UrlAudio:
         kept = [(name, value) for name, value in query if not any(each.fullmatch(name.lower()) for each in signing)]
         return {"url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(kept), ""))}
 
-    def deliver(self, client: AssemblyAIClient) -> str:
+    def deliver(self, client: AssemblyAIClient) -> Delivery:
         """Return the URL as it is."""
-        return self.url
+        return Delivery(self.url, uploaded=False)
 
 
-def find_audio(audio: str | os.PathLike[str]) -> AudioSource:
+def find_audio(audio: str | os.PathLike[str], *, open_path: Opener | None = None, upload: str = "auto") -> AudioSource:
     """Return the audio that the user named.
 
     Args:
         audio: an absolute local path, or an http(s) URL.
+        open_path: makes a path of an object storage URI.
+        upload: ``auto``, ``always`` or ``never``.
 
     Raises:
         InputError: there is no such file, it is empty or unreadable, or the name is of a kind that is not supported.

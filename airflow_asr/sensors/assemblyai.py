@@ -124,17 +124,13 @@ class AssemblyAITranscriptSensor(BaseSensorOperator):
         """Return the summary of a completed transcript, None if it has not ended, or raise why it never will."""
         from airflow_asr.api.errors import from_transcript
         from airflow_asr.hooks.assemblyai import AssemblyAIHook
-        from airflow_asr.jobs.look import look
+        from airflow_asr.jobs.look import checked_id, look
         from airflow_asr.jobs.results import summarise
 
-        if not isinstance(self.transcript_id, str) or self.transcript_id in ("", "None"):
-            raise AssemblyAIFailException(
-                f"`transcript_id` is {self.transcript_id!r}. Give the id that the submit task returned; did it run?",
-                kind="config",
-            )
         with airflow_errors():
+            transcript_id = checked_id(self.transcript_id)
             client = AssemblyAIHook(self.assemblyai_conn_id).client
-            transcript = look(client, self.transcript_id, waited_s=time.time() - self._started(context))
+            transcript = look(client, transcript_id, waited_s=time.time() - self._started(context))
         if transcript is None:
             return None
         if transcript.error or transcript.status == "error":

@@ -37,7 +37,7 @@ def test_a_file_is_uploaded_when_it_is_needed_and_not_before(service: ScriptedSe
     audio = find_audio(recording)
     assert service.requests == []
     with AssemblyAIClient("0123456789", base_url=service.url) as client:
-        assert audio.deliver(client) == "https://cdn.assemblyai.com/upload/abc"
+        assert audio.deliver(client).url == "https://cdn.assemblyai.com/upload/abc"
     assert [request.path for request in service.requests] == ["/v2/upload"]
     assert service.requests[0].body == b"RIFF" * 10
 
@@ -156,7 +156,7 @@ def test_a_url_is_passed_on_as_it_is(service: ScriptedService) -> None:
     url = "https://bucket.example/a%20b.wav?X-Amz-Signature=abc&x=1#t=1"
     audio = find_audio(url)
     with AssemblyAIClient("0123456789", base_url=service.url) as client:
-        assert audio.deliver(client) == url
+        assert audio.deliver(client).url == url
     assert service.requests == []
 
 

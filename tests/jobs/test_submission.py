@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +13,11 @@ from hypothesis import strategies as st
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import (
     AuthenticationError,
+    BalanceError,
     ForbiddenError,
     InputError,
     RateLimitError,
+    RecordError,
     RequestError,
     ServerError,
     SubmitOutcomeUnknownError,
@@ -26,6 +27,7 @@ from airflow_asr.api.errors import (
 )
 from airflow_asr.api.retry import NO_RETRY
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
+from airflow_asr.jobs.records import MemoryStore, TryRecords
 from airflow_asr.jobs.source import AudioSource, find_audio
 from airflow_asr.jobs.submission import Submission, checked_config, fingerprint
 from tests.scripted_service import Reply, ScriptedService
@@ -43,11 +45,16 @@ class Records(dict[str, Any]):
     def set(self, key: str, value: Any) -> None:
         self[key] = json.loads(json.dumps(value, allow_nan=False))
 
+    def of(self, try_number: int) -> TryRecords:
+        return TryRecords(self, try_number)
+
     @property
     def only(self) -> dict[str, Any]:
-        [record] = self.values()
-        assert isinstance(record, dict)
-        return record
+        """The record of the one input that there is, as its newest try left it."""
+        records = [value for key, value in sorted(self.items()) if not key.startswith("asr.last.")]
+        assert len({record["fp"] for record in records}) == 1
+        assert isinstance(records[-1], dict)
+        return records[-1]
 
 
 class Clock:
@@ -81,7 +88,7 @@ def client(service: ScriptedService) -> Iterator[AssemblyAIClient]:
 
 @pytest.fixture
 def submission(client: AssemblyAIClient, records: Records, clock: Clock, naps: list[float]) -> Submission:
-    return Submission(client, records, clock=clock, sleep=naps.append)
+    return Submission(client, records.of(1), clock=clock, sleep=naps.append)
 
 
 @pytest.fixture
@@ -118,8 +125,8 @@ def test_a_second_try_finds_the_job_and_pays_nothing(
     service: ScriptedService, client: AssemblyAIClient, records: Records, audio: AudioSource, status: str
 ) -> None:
     service.json(QUEUED).json({"id": "t-1", "status": status})
-    assert Submission(client, records).submit(audio, {"x": 1}) == "t-1"
-    assert Submission(client, records).submit(audio, {"x": 1}) == "t-1"
+    assert Submission(client, records.of(1)).submit(audio, {"x": 1}) == "t-1"
+    assert Submission(client, records.of(2)).submit(audio, {"x": 1}) == "t-1"
     assert sent(service) == ["/v2/transcript"]
     assert sent(service, "GET") == ["/v2/transcript/t-1"]
 
@@ -144,7 +151,7 @@ def test_without_records_every_submission_is_paid(
 ) -> None:
     service.json(QUEUED)
     for _ in range(2):
-        Submission(client, None).submit(audio, {})
+        Submission(client, TryRecords(MemoryStore(), 1)).submit(audio, {})
     assert len(sent(service)) == 2
 
 
@@ -176,13 +183,13 @@ def test_a_changed_file_is_another_job(service: ScriptedService, submission: Sub
     assert submission.submit(find_audio(recording), {}) == "t-2"
 
 
-def test_the_record_is_plain_json_and_holds_no_url_and_no_key(
+def test_the_record_is_plain_json_and_holds_no_url_that_grants_access_and_no_key(
     service: ScriptedService, submission: Submission, records: Records, audio: AudioSource, clock: Clock
 ) -> None:
     service.json(QUEUED)
     submission.submit(audio, {"x": 1})
     text = json.dumps(records)
-    for secret in (KEY, "SECRET", "bucket.example", "https://", "http://"):
+    for secret in (KEY, "SECRET", "X-Amz"):
         assert secret not in text
     assert records.only["id"] == "t-1"
     assert records.only["state"] == "submitted"
@@ -218,7 +225,8 @@ def test_a_job_that_ended_without_a_result_is_submitted_again_and_remembered(
     assert len(sent(service)) == 2
     assert records.only["id"] == "t-2"
     assert records.only["prior"] == ["t-1"]
-    assert (records.only["first_submit_at"], records.only["intent_at"]) == (began, clock.now)
+    # Whoever runs the task again gives the new job its whole time.
+    assert records.only["first_submit_at"] == records.only["intent_at"] == clock.now > began
 
 
 def test_every_earlier_job_is_remembered(
@@ -263,7 +271,7 @@ def test_a_job_of_another_key_is_not_paid_a_second_time_with_this_one(
         AssemblyAIClient(OTHER_KEY, base_url=service.url) as other,
         pytest.raises(TranscriptNotFoundError, match="submitted with another key") as raised,
     ):
-        Submission(other, records, clock=clock).submit(audio, {})
+        Submission(other, records.of(2), clock=clock).submit(audio, {})
     assert raised.value.transcript_id == "t-1"
     assert not raised.value.retryable
     assert len(sent(service)) == 1
@@ -276,7 +284,7 @@ def test_a_job_that_a_new_key_of_the_same_project_can_read_is_kept(
     service.json(QUEUED)
     submission.submit(audio, {})
     with AssemblyAIClient(OTHER_KEY, base_url=service.url) as other:
-        assert Submission(other, records).submit(audio, {}) == "t-1"
+        assert Submission(other, records.of(2)).submit(audio, {}) == "t-1"
     assert len(sent(service)) == 1
 
 
@@ -307,7 +315,7 @@ def test_429_is_sent_again_after_the_wait_that_was_asked_for_and_makes_one_job(
     assert records.only["id"] == "t-1"
 
 
-def test_429_for_ever_ends_in_an_error_that_names_the_audio_and_leaves_no_record(
+def test_429_for_ever_ends_in_an_error_that_names_the_audio_and_no_job_is_recorded(
     service: ScriptedService, submission: Submission, records: Records, audio: AudioSource
 ) -> None:
     service.json({"error": "Too Many Requests"}, 429)
@@ -315,7 +323,8 @@ def test_429_for_ever_ends_in_an_error_that_names_the_audio_and_leaves_no_record
         submission.submit(audio, {})
     assert raised.value.retryable
     assert len(sent(service)) == 5
-    assert records == {}
+    assert records.only["state"] == "rejected"
+    assert "id" not in records.only
 
 
 def test_nothing_that_was_not_sent_is_counted_as_a_job(records: Records, audio: AudioSource, naps: list[float]) -> None:
@@ -323,9 +332,10 @@ def test_nothing_that_was_not_sent_is_counted_as_a_job(records: Records, audio: 
         url = gone.url
     client = AssemblyAIClient(KEY, base_url=url)
     with pytest.raises(UnreachableError, match="Nothing was sent"):
-        Submission(client, records, sleep=naps.append).submit(audio, {})
+        Submission(client, records.of(1), sleep=naps.append).submit(audio, {})
     assert len(naps) == 4
-    assert records == {}
+    assert records.only["state"] == "rejected"
+    assert "id" not in records.only
 
 
 @pytest.mark.parametrize(
@@ -344,7 +354,7 @@ def test_an_unclear_end_is_not_sent_again_and_names_the_file(
     assert "SECRET" not in str(raised.value)
     assert not raised.value.retryable
     assert naps == []
-    assert records == {}
+    assert "id" not in records.only
 
 
 @pytest.mark.parametrize(
@@ -376,18 +386,127 @@ def test_audio_that_cannot_be_uploaded_is_not_submitted(
     assert sent(service) == ["/v2/upload"]
 
 
-def test_a_job_whose_record_could_not_be_kept_can_still_be_found_in_the_log(
-    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Broken(Records):
-        def set(self, key: str, value: Any) -> None:
-            raise OSError("the API server is away")
+class Refusing(Records):
+    """A store that no longer takes writes, from the given one on: the try is over, or the API server is away."""
 
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def set(self, key: str, value: Any) -> None:
+        if self.left == 0:
+            raise OSError("the API server is away")
+        self.left -= 1
+        super().set(key, value)
+
+
+def test_nothing_is_submitted_by_a_try_that_can_no_longer_write_its_record(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource
+) -> None:
+    for after in (0, 1):
+        with pytest.raises(OSError, match="away"):
+            Submission(client, Refusing(after).of(1)).submit(audio, {})
+    assert service.requests == []
+
+
+def test_a_job_whose_id_could_not_be_kept_is_named(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, naps: list[float]
+) -> None:
     service.json(QUEUED)
-    with caplog.at_level(logging.INFO), pytest.raises(OSError, match="away"):
-        Submission(client, Broken()).submit(audio, {})
-    assert "t-1" in caplog.text
-    assert "SECRET" not in caplog.text
+    with pytest.raises(RecordError, match="transcript t-1 was submitted and will be paid for") as raised:
+        Submission(client, Refusing(2).of(1), sleep=naps.append).submit(audio, {})
+    assert raised.value.transcript_id == "t-1"
+    assert "SECRET" not in str(raised.value)
+    assert len(naps) == 2
+
+
+def test_an_id_is_kept_at_a_later_attempt_if_the_first_one_fails(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, naps: list[float]
+) -> None:
+    class Hiccup(Refusing):
+        def set(self, key: str, value: Any) -> None:
+            try:
+                super().set(key, value)
+            except OSError:
+                self.left = 1
+                raise
+
+    records = Hiccup(2)
+    service.json(QUEUED)
+    assert Submission(client, records.of(1), sleep=naps.append).submit(audio, {}) == "t-1"
+    assert records.only["id"] == "t-1"
+
+
+def test_a_store_that_forgets_or_is_too_slow_stops_the_submission_before_it_costs(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, records: Records
+) -> None:
+    class Forgetful(Records):
+        def set(self, key: str, value: Any) -> None:
+            pass
+
+    seconds = iter(range(0, 1000, 6))
+    with pytest.raises(RecordError, match="Nothing was submitted"):
+        Submission(client, Forgetful().of(1)).submit(audio, {})
+    service.json(QUEUED)
+    with pytest.raises(RecordError, match="too slow") as raised:
+        Submission(client, records.of(1), elapsed=lambda: 2.0 * next(seconds)).submit(audio, {})
+    assert raised.value.retryable
+    assert service.requests == []
+
+
+def test_a_try_that_was_cut_off_while_it_submitted_is_told_once_and_not_repeated_by_itself(
+    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, records: Records
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Dying(AssemblyAIClient):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise Killed
+
+    with Dying(KEY, base_url=service.url) as dying, pytest.raises(Killed):
+        Submission(dying, records.of(1)).submit(audio, {})
+    assert records.only["state"] == "intent"
+    with pytest.raises(SubmitOutcomeUnknownError, match=r"cut off at .* UTC") as raised:
+        Submission(client, records.of(2)).submit(audio, {})
+    assert not raised.value.retryable
+    assert service.requests == []
+    service.json(QUEUED)
+    assert Submission(client, records.of(3)).submit(audio, {}) == "t-1"
+
+
+def test_an_upload_that_was_not_transcribed_is_used_by_the_next_try(
+    service: ScriptedService, client: AssemblyAIClient, recording: Path, records: Records, clock: Clock
+) -> None:
+    upload = {"upload_url": "https://cdn.assemblyai.com/upload/a"}
+    service.json(upload).json({"error": "balance is negative"}, 400).json(QUEUED)
+    with pytest.raises(BalanceError):
+        Submission(client, records.of(1), clock=clock).submit(find_audio(recording), {})
+    clock.now += 19 * 3600
+    Submission(client, records.of(2), clock=clock).submit(find_audio(recording), {})
+    assert sent(service) == ["/v2/upload", "/v2/transcript", "/v2/transcript"]
+
+
+def test_an_upload_that_the_service_may_have_deleted_is_not_used_again(
+    service: ScriptedService, client: AssemblyAIClient, recording: Path, records: Records, clock: Clock
+) -> None:
+    upload = {"upload_url": "https://cdn.assemblyai.com/upload/a"}
+    service.json(upload).json({"error": "balance is negative"}, 400).json(upload).json(QUEUED)
+    with pytest.raises(BalanceError):
+        Submission(client, records.of(1), clock=clock).submit(find_audio(recording), {})
+    clock.now += 21 * 3600
+    Submission(client, records.of(2), clock=clock).submit(find_audio(recording), {})
+    assert sent(service) == ["/v2/upload", "/v2/transcript"] * 2
+
+
+def test_the_time_of_a_submission_is_the_services(
+    service: ScriptedService, client: AssemblyAIClient, records: Records, recording: Path, clock: Clock
+) -> None:
+    service.ahead_s = 3600
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/a"}).json(QUEUED)
+    Submission(client, records.of(1), clock=clock).submit(find_audio(recording), {})
+    assert records.only["intent_at"] - clock.now == pytest.approx(3600, abs=2)
+    assert records.only["first_submit_at"] == clock.now
 
 
 # Parameters ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,243 @@
+"""One recording, from audio to outputs: submit it once, see how it is, write what it gave.
+
+Each call of :meth:`Transcription.advance` goes as far as it can without waiting, and can be repeated at any time: by a
+retry, after Clear, by the task when its trigger has fired, or after a worker died in the middle of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from airflow_asr.api.client import AssemblyAIClient
+from airflow_asr.api.errors import (
+    AssemblyAIError,
+    AudioUrlError,
+    InputError,
+    ServerError,
+    TranscriptDeletedError,
+    TranscriptNotReadyError,
+    from_transcript,
+)
+from airflow_asr.api.transcript import Transcript, TranscriptStatus
+from airflow_asr.jobs.outputs import Outputs
+from airflow_asr.jobs.records import SubmissionRecord, TryRecords
+from airflow_asr.jobs.results import INLINE_TEXT_BYTES, TranscriptSummary, summarise
+from airflow_asr.jobs.source import AudioSource
+from airflow_asr.jobs.submission import Submission
+
+log = logging.getLogger(__name__)
+
+
+class Waiting(NamedTuple):
+    """The transcript has not ended.
+
+    Attributes:
+        transcript_id: the transcript.
+        audio: the name of the audio, to be shown.
+        fingerprint: finds its record again, also when the audio is gone by then.
+        since: when the first job of this input was submitted, in seconds since the epoch, if that is known.
+    """
+
+    transcript_id: str
+    audio: str
+    fingerprint: str
+    since: float | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user wants.
+
+    Attributes:
+        find: looks for the audio.
+        audio: how the user named it.
+        config: the service's own parameters.
+        outputs: makes the place of the outputs from the beginning of their names; None if there are none.
+        max_resubmits: how often a transcript that the service failed is submitted again.
+        inline_text_bytes: bytes of encoded JSON that the summary may have with its text in it.
+    """
+
+    find: Callable[[], AudioSource]
+    audio: str
+    config: Mapping[str, Any]
+    outputs: Callable[[str], Outputs] | None = None
+    max_resubmits: int = 2
+    inline_text_bytes: int = INLINE_TEXT_BYTES
+
+
+class Transcription:
+    """Carries one order of one task instance.
+
+    Args:
+        client: talks to the service.
+        records: survives the try.
+        order: what is wanted.
+        submission: sends jobs; by default as :class:`Submission` does.
+    """
+
+    def __init__(
+        self, client: AssemblyAIClient, records: TryRecords, order: Order, *, submission: Submission | None = None
+    ) -> None:
+        self._client = client
+        self._records = records
+        self._order = order
+        self._submission = submission or Submission(client, records)
+        self._source: AudioSource | None = None
+
+    def advance(self, fp: str | None = None) -> TranscriptSummary | Waiting:
+        """Go as far as it can go without waiting.
+
+        Args:
+            fp: the fingerprint that an earlier call gave; without it the audio is looked at.
+
+        Raises:
+            SubmitOutcomeUnknownError: a job may exist; nothing was sent a second time.
+            OutputError: the transcript is there, and its outputs could not be written.
+            AssemblyAIError: there is no transcript, and why.
+        """
+        record = self._open(fp)
+        outputs = self._order.outputs(record["base"]) if self._order.outputs else None
+        done = self._done(record, outputs)
+        if done is not None:
+            return done
+        while True:
+            transcript_id = record.get("id")
+            if transcript_id is None:
+                if outputs is not None:
+                    outputs.check_writable()
+                transcript_id = self._submission.send(record, self._audio(), self._order.config)
+                return self._waiting(record, transcript_id)
+            transcript = self._submission.read(record, transcript_id)
+            if transcript is None and self._submission.is_new(record):
+                return self._waiting(record, transcript_id)
+            if transcript is not None and not transcript.ended:
+                log.info("Transcript %s of %s is %s.", transcript_id, record["audio"], transcript.status)
+                return self._waiting(record, transcript_id)
+            if transcript is not None and transcript.status == TranscriptStatus.COMPLETED and not transcript.deleted:
+                return self._collect(record, outputs, transcript)
+            self._resubmit_or_fail(record, transcript, transcript_id)
+
+    def _open(self, fp: str | None) -> SubmissionRecord:
+        record = self._records.read(fp) if fp else None
+        if record is not None:
+            return record
+        request = _hash(self._client.base_url, self._order.audio, dict(self._order.config))
+        try:
+            source = self._audio()
+        except InputError:
+            # The audio was moved after it was submitted? What was paid for is still there.
+            record = self._records.latest(request)
+            if record is None or record.get("id") is None:
+                raise
+            log.warning("%s can no longer be read; going on with its transcript.", record["audio"])
+            return record
+        return self._submission.open(source, self._order.config, request=request)
+
+    def _audio(self) -> AudioSource:
+        if self._source is None:
+            self._source = self._order.find()
+        return self._source
+
+    def _done(self, record: SubmissionRecord, outputs: Outputs | None) -> TranscriptSummary | None:
+        """Return the summary if nothing is left to do; take over the transcript of outputs that are there in part."""
+        if outputs is None:
+            summary = record.get("summary")
+            return summary if record["state"] == "finished" else None
+        receipt = outputs.receipt(record["fp"])
+        if receipt is None:
+            return None
+        done = outputs.complete(receipt)
+        if done is not None:
+            log.info("%s was transcribed before, and its outputs are there: nothing is asked again.", record["audio"])
+        elif record.get("id") is None:
+            record["id"] = receipt["summary"]["transcript_id"]
+            record["state"] = "submitted"
+            log.info("%s was transcribed before (transcript %s).", record["audio"], record["id"])
+        return done
+
+    def _waiting(self, record: SubmissionRecord, transcript_id: str) -> Waiting:
+        return Waiting(transcript_id, record["audio"], record["fp"], record.get("first_submit_at"))
+
+    def _collect(self, record: SubmissionRecord, outputs: Outputs | None, transcript: Transcript) -> TranscriptSummary:
+        summary = summarise(
+            transcript,
+            audio=record["audio"],
+            fingerprint=record["fp"],
+            inline_text_bytes=self._order.inline_text_bytes,
+        )
+        if outputs is not None:
+            summary = outputs.write(self._client, transcript, summary, fp=record["fp"])
+        record["state"] = "finished"
+        record["summary"] = summary
+        self._submission.close(record)
+        return summary
+
+    def _resubmit_or_fail(self, record: SubmissionRecord, transcript: Transcript | None, transcript_id: str) -> None:
+        error = _why(record, transcript, transcript_id)
+        resubmits = len(record["prior"]) - record["forgiven"]
+        again = isinstance(error, ServerError | TranscriptDeletedError) or (
+            isinstance(error, AudioUrlError) and not record["shared_url"]
+        )
+        if again and resubmits < self._order.max_resubmits:
+            self._submission.give_up(record, forgive=False)
+            log.warning("%s Submitting it again (%d of %d).", error, resubmits + 1, self._order.max_resubmits)
+            return
+        # Whoever runs the task after this, by a retry or by Clear, begins anew.
+        self._submission.give_up(record)
+        self._submission.close(record)
+        if again and self._order.max_resubmits:
+            raise type(error)(f"{error} It was submitted {resubmits + 1} times.", transcript_id=transcript_id)
+        raise error
+
+
+def fetch(
+    client: AssemblyAIClient,
+    transcript_id: str,
+    outputs: Outputs | None,
+    *,
+    inline_text_bytes: int = INLINE_TEXT_BYTES,
+) -> TranscriptSummary:
+    """Write the outputs of a transcript that exists, whoever submitted it.
+
+    Raises:
+        TranscriptNotReadyError: it has not ended.
+        TranscriptDeletedError: its content was deleted.
+        OutputError: its outputs could not be written.
+        AssemblyAIError: it ended in error, or cannot be read.
+    """
+    transcript = client.get(transcript_id)
+    if not transcript.ended:
+        raise TranscriptNotReadyError(
+            f"Transcript {transcript_id} is {transcript.status}. Wait for it with AssemblyAITranscriptSensor first.",
+            transcript_id=transcript_id,
+        )
+    if transcript.deleted:
+        raise TranscriptDeletedError(
+            f"Transcript {transcript_id} was deleted at the service, and its text with it.", transcript_id=transcript_id
+        )
+    if transcript.error or transcript.status == TranscriptStatus.ERROR:
+        raise from_transcript(transcript.error or "no reason given", transcript_id=transcript_id)
+    summary = summarise(transcript, inline_text_bytes=inline_text_bytes)
+    return outputs.write(client, transcript, summary, fp=None) if outputs is not None else summary
+
+
+def _why(record: SubmissionRecord, transcript: Transcript | None, transcript_id: str) -> AssemblyAIError:
+    """Return why there is no result."""
+    if transcript is not None and not transcript.deleted:
+        return from_transcript(
+            transcript.error or "no reason given", transcript_id=transcript_id, audio=record["audio"]
+        )
+    what = "is no longer known to the service" if transcript is None else "was deleted at the service"
+    return TranscriptDeletedError(
+        f"Transcript {transcript_id} of {record['audio']} {what}, and its text with it; it costs a new transcript.",
+        transcript_id=transcript_id,
+    )
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

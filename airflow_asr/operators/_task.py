@@ -1,0 +1,80 @@
+"""What the operators share: what Airflow knows about the running task, in the terms of the floors below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_asr._airflow import NEVER_EXPIRE
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+    from airflow_asr.jobs.outputs import Outputs
+    from airflow_asr.jobs.records import TryRecords
+    from airflow_asr.jobs.results import TranscriptSummary
+
+
+def task_records(context: Context) -> TryRecords:
+    """Return the records of the running task instance."""
+    from airflow_asr.jobs.records import TryRecords
+
+    return TryRecords(_TaskState(context), context["ti"].try_number)
+
+
+class _TaskState:
+    """The task state store, which survives retries and Clear, with records that do not expire."""
+
+    def __init__(self, context: Context) -> None:
+        self._store: Any = context["task_state_store"]  # type: ignore[typeddict-item, unused-ignore]
+
+    def get(self, key: str) -> Any:
+        return self._store.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        self._store.set(key, value, retention=NEVER_EXPIRE)
+
+
+def outputs_in(context: Context, output_path: Any, formats: Any) -> Callable[[str], Outputs] | None:
+    """Return what makes the place of outputs from the beginning of their names; None without a folder.
+
+    A partitioned run gets a folder of its own in it, unless the path names the partition already.
+
+    Raises:
+        RequestError: the path or a format cannot be used.
+        OutputError: the storage cannot be reached with the Connection that the path names.
+    """
+    from airflow_asr._airflow import open_path
+    from airflow_asr.jobs.outputs import Outputs, checked_formats, output_folder
+
+    formats = checked_formats(formats)
+    if output_path is None:
+        return None
+    folder = output_folder(output_path, open_path, partition=context.get("partition_key"))
+    return lambda base: Outputs(folder, base, formats)
+
+
+def hand_over(operator: BaseOperator, context: Context, summary: TranscriptSummary) -> None:
+    """Tell Airflow what was read and written: to hook lineage, and with the events of the task's outlets."""
+    from airflow.sdk import Asset
+    from airflow.sdk.lineage import get_hook_lineage_collector
+
+    collector: Any = get_hook_lineage_collector()  # Any object may be the context; the annotation says less.
+    if summary["audio"]:
+        collector.add_input_asset(context=operator, uri=_asset_uri(summary["audio"]))
+    for uri in summary["outputs"].values():
+        collector.add_output_asset(context=operator, uri=_asset_uri(uri))
+    for outlet in operator.outlets or ():
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = {
+                "transcript_id": summary["transcript_id"],
+                "audio": summary["audio"],
+                "outputs": dict(summary["outputs"]),
+            }
+
+
+def _asset_uri(name: str) -> str:
+    """Return a path or URI as the URI of an asset, which must be ASCII."""
+    scheme, separator, rest = name.rpartition("://")
+    return f"{scheme or 'file'}://{quote(rest if separator else name, safe='/@:?=&%', errors='replace')}"
