@@ -5,6 +5,7 @@ DAG files import this module: it must cost next to nothing over ``airflow.sdk``.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from airflow.sdk import (  # type: ignore[attr-defined]  # NEVER_EXPIRE is in the module, not in its stub.
@@ -26,6 +27,8 @@ from airflow.sdk.exceptions import (
 
 if TYPE_CHECKING:
     from upath import UPath
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "NEVER_EXPIRE",
@@ -50,7 +53,26 @@ def deferrable_by_default() -> bool:
 
 
 def open_path(uri: str) -> UPath:
-    """Return a local path or an object storage URI as a path."""
+    """Return a local path or an object storage URI as a path.
+
+    Raises:
+        RequestError: it names a Connection that does not exist. The AWS provider would go on with whatever credentials
+            the machine has, and say so in a warning.
+    """
     from airflow.sdk import ObjectStoragePath  # Not at the top: DAG files would pay for it.
 
+    from airflow_asr.api.errors import RequestError
+
+    scheme, separator, rest = uri.partition("://")
+    conn_id = rest.partition("/")[0].rpartition("@")[0]
+    if conn_id:
+        try:
+            BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException:
+            raise RequestError(
+                f"There is no Connection {conn_id!r}, which {uri!r} names. Make it, or name another one: "
+                f"{scheme}://conn_id@bucket/key."
+            ) from None
+    elif separator and scheme.lower() not in ("file", "local"):
+        log.info("%s names no Connection, so the credentials of this machine are used.", uri)
     return ObjectStoragePath(uri)  # type: ignore[return-value]  # It is one in all but its bases.

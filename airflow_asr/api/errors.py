@@ -14,6 +14,7 @@
     │   └── RedactedAudioGoneError   redacted audio was never made, or has expired
     ├── InputError                 input: this audio never will work
     │   └── NoSpeechError            nobody speaks in it
+    ├── AudioChangedError          input: the audio changed under our hands; take what is there now
     ├── AudioUrlError              url: the service could not fetch the audio; sign or fix the URL
     ├── PolicyError                policy: a threshold of yours said no
     ├── OutputError                output: a paid transcript could not be written to where it was wanted
@@ -116,6 +117,13 @@ class InputError(AssemblyAIError):
     """The audio cannot be transcribed, now or later."""
 
     kind = "input"
+
+
+class AudioChangedError(AssemblyAIError):
+    """The audio is no longer what it was a moment ago. A retry takes what is there then, as a job of its own."""
+
+    kind = "input"
+    retryable = True
 
 
 class NoSpeechError(InputError):

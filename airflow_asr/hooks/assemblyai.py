@@ -91,11 +91,13 @@ class AssemblyAIHook(BaseHook):
             SubmitOutcomeUnknownError: a job may exist; see the message.
             AssemblyAIError: anything else.
         """
+        from airflow_asr._airflow import open_path
         from airflow_asr.jobs.records import MemoryStore, TryRecords
         from airflow_asr.jobs.source import find_audio
         from airflow_asr.jobs.submission import Submission
 
-        return Submission(self.client, TryRecords(MemoryStore(), 1)).submit(find_audio(audio), config or {})
+        source = find_audio(audio, open_path=open_path)
+        return Submission(self.client, TryRecords(MemoryStore(), 1)).submit(source, config or {})
 
     def get(self, transcript_id: str) -> Transcript:
         """Return a transcript as it is now."""

@@ -21,6 +21,7 @@ from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.files import write_file
 from airflow_asr.jobs.names import safe_name
 from airflow_asr.jobs.results import TranscriptSummary
+from airflow_asr.jobs.storage import storage_errors
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -189,7 +190,7 @@ def output_folder(output_path: object, open_path: Callable[[str], UPath], *, par
 
     Raises:
         RequestError: it is neither.
-        OutputError: the storage cannot be reached.
+        ServiceError: the storage cannot be reached.
     """
     named = str(output_path).strip()
     scheme = _SCHEME.match(named)
@@ -200,14 +201,9 @@ def output_folder(output_path: object, open_path: Callable[[str], UPath], *, par
         )
     if scheme and scheme[1].lower() in ("http", "https"):
         raise RequestError(f"`output_path` {named!r}: nothing can be written there. Give a path or a storage URI.")
-    folder = open_path(named if scheme else f"file://{named}")
-    try:
+    with storage_errors(f"`output_path` {named!r}", scheme[1].lower() if scheme else ""):
+        folder = open_path(named if scheme else f"file://{named}")
         folder.fs  # noqa: B018  makes the connection: storage must not be reached by somebody else's credentials
-    except Exception as error:
-        raise OutputError(
-            f"`output_path` {named!r} cannot be reached ({type(error).__name__}: {error}). Check that its Connection "
-            "exists and that the provider of this storage is installed."
-        ) from None
     if partition and partition not in named.split("/"):
         return folder / safe_name(partition)
     return folder

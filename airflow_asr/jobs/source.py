@@ -1,4 +1,4 @@
-"""What the user names (a local path or a URL) becomes a URL that the service can fetch."""
+"""What the user names (a local path, object storage or a URL) becomes a URL that the service can fetch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from airflow_asr.api.client import AssemblyAIClient
-from airflow_asr.api.errors import InputError
+from airflow_asr.api.errors import AudioChangedError, InputError, RequestError
 from airflow_asr.api.redaction import redact_url
+from airflow_asr.jobs.delivery import Delivery
+from airflow_asr.jobs.storage import find_stored
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -31,19 +33,6 @@ _SIGNED_BY = {
     ),  # S3 v2, GCS v2, CDN
     "sig": re.compile(r"sig|se|st|sp|sv|sr|spr|skoid|sktid|skt|ske|sks|skv"),  # Azure
 }
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A URL that the service can fetch.
-
-    Attributes:
-        url: the URL; it may grant access, and is kept out of the repr.
-        uploaded: whether it is an upload of ours, which only keys of the same project can use.
-    """
-
-    url: str = field(repr=False)
-    uploaded: bool
 
 
 class AudioSource(Protocol):
@@ -76,6 +65,10 @@ class AudioSource(Protocol):
 
     def deliver(self, client: AssemblyAIClient) -> Delivery:
         """Return a URL that the service can fetch."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Raise an AudioChangedError if it is no longer what it was when it was found."""
         ...
 
 
@@ -124,7 +117,25 @@ class LocalAudio:
         except OSError as error:
             raise _unreadable(self.path, error) from None
         with file:
-            return Delivery(client.upload(file, size=self.size), uploaded=True)
+            url = client.upload(file, size=self.size)
+        self.check_unchanged()
+        return Delivery(url, uploaded=True)
+
+    def check_unchanged(self) -> None:
+        """Raise if the file is no longer the one that was looked at.
+
+        Raises:
+            AudioChangedError: it changed.
+        """
+        try:
+            now = self.path.stat()
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        if (now.st_size, now.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise AudioChangedError(
+                f"{str(self.path)!r} changed while it was being read: is it still being written? Nothing was "
+                "submitted; a retry takes what is there then."
+            )
 
 
 @dataclass(frozen=True)
@@ -171,34 +182,50 @@ class UrlAudio:
         """Return the URL as it is."""
         return Delivery(self.url, uploaded=False)
 
+    def check_unchanged(self) -> None:
+        """Nobody can tell."""
+
 
 def find_audio(audio: str | os.PathLike[str], *, open_path: Opener | None = None, upload: str = "auto") -> AudioSource:
     """Return the audio that the user named.
 
     Args:
-        audio: an absolute local path, or an http(s) URL.
+        audio: an absolute local path, an object storage URI as ``s3://conn_id@bucket/key``, or an http(s) URL.
         open_path: makes a path of an object storage URI.
         upload: ``auto``, ``always`` or ``never``.
 
     Raises:
-        InputError: there is no such file, it is empty or unreadable, or the name is of a kind that is not supported.
+        InputError: there is no such audio, it is empty or unreadable, or the name is of a kind that is not supported.
+        RequestError: its storage refuses, or there is no such Connection or provider.
+        ServiceError: its storage could not be reached.
     """
-    name = os.fspath(audio) if isinstance(audio, os.PathLike) else audio
+    if upload not in ("auto", "always", "never"):
+        raise RequestError(f"`upload` is {upload!r}. There are 'auto', 'always' and 'never'.")
+    name = os.fspath(audio) if isinstance(audio, os.PathLike) and not hasattr(audio, "protocol") else audio
+    if hasattr(name, "protocol"):
+        name = str(name)  # An ObjectStoragePath: its text has the connection id, its path has not.
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"`audio` must be a path or a URL; got {audio!r}.")
     scheme = _SCHEME.match(name.strip())
     if scheme is None:
-        return _local(name)
-    if scheme["scheme"].lower() not in ("http", "https"):
-        raise InputError(
-            f"`audio` {redact_url(name)!r}: {scheme['scheme']}:// is not supported. Give an absolute local path or an "
-            "https URL that the service can fetch; a signed URL of your object storage is one."
-        )
-    return _url(name)
+        return _local(name, upload)
+    kind = scheme["scheme"].lower()
+    if kind in ("http", "https"):
+        return _url(name, upload)
+    if kind in ("file", "local"):
+        return _local(name.strip().partition("://")[2], upload)
+    if open_path is None:
+        raise InputError(f"`audio` {redact_url(name)!r}: {kind}:// is read by the operators and the hook, not here.")
+    return find_stored(name.strip(), kind, open_path, upload=upload)
 
 
-def _url(name: str) -> UrlAudio:
+def _url(name: str, upload: str) -> UrlAudio:
     url = name.strip()
+    if upload == "always":
+        raise InputError(
+            f"`audio` {redact_url(url)!r}: the service fetches a URL by itself, so upload='always' does not go with "
+            "it. Name the object by its storage URI, such as s3://conn_id@bucket/key, to have it uploaded."
+        )
     try:
         host = urlsplit(url).hostname
     except ValueError:
@@ -208,7 +235,7 @@ def _url(name: str) -> UrlAudio:
     return UrlAudio(url)
 
 
-def _local(name: str) -> LocalAudio:
+def _local(name: str, upload: str) -> LocalAudio:
     if _DRIVE.match(name):
         raise InputError(
             f"`audio` {name!r} is a Windows path. Give the path as the worker sees it, such as /data/a.wav."
@@ -238,6 +265,8 @@ def _local(name: str) -> LocalAudio:
         raise InputError(f"{name!r} is empty (0 bytes): there is nothing to transcribe.")
     if not os.access(path, os.R_OK):
         raise _unreadable(path, PermissionError("permission denied"))
+    if upload == "never":
+        raise InputError(f"{name!r} is on this worker's disk and can only be uploaded, but `upload` is 'never'.")
     return LocalAudio(path, found.st_size, found.st_mtime_ns)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import (
     AssemblyAIError,
+    AudioChangedError,
     AudioUrlError,
     InputError,
     ServerError,
@@ -28,7 +29,7 @@ from airflow_asr.jobs.outputs import Outputs
 from airflow_asr.jobs.records import SubmissionRecord, TryRecords
 from airflow_asr.jobs.results import INLINE_TEXT_BYTES, TranscriptSummary, summarise
 from airflow_asr.jobs.source import AudioSource
-from airflow_asr.jobs.submission import Submission
+from airflow_asr.jobs.submission import Submission, checked_config, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,7 @@ class Transcription:
         return Waiting(transcript_id, record["audio"], record["fp"], record.get("first_submit_at"))
 
     def _collect(self, record: SubmissionRecord, outputs: Outputs | None, transcript: Transcript) -> TranscriptSummary:
+        self._check_same(record, transcript.id)
         summary = summarise(
             transcript,
             audio=record["audio"],
@@ -176,6 +178,24 @@ class Transcription:
         record["summary"] = summary
         self._submission.close(record)
         return summary
+
+    def _check_same(self, record: SubmissionRecord, transcript_id: str) -> None:
+        """Raise if the service may have fetched other content than that which the outputs would be filed under.
+
+        An upload is what was read; an object that the service fetched by a signed URL may have been replaced meanwhile.
+        """
+        if record.get("upload_url") or record["shared_url"]:
+            return
+        try:
+            source = self._order.find()
+        except AssemblyAIError:
+            return  # Gone by now: there is no newer content that this could be mistaken for.
+        if fingerprint(self._client.base_url, source.identity, checked_config(self._order.config)) != record["fp"]:
+            raise AudioChangedError(
+                f"{record['audio']} was replaced while it was being transcribed, so transcript {transcript_id} may be "
+                "of either content. A retry transcribes what is there now.",
+                transcript_id=transcript_id,
+            )
 
     def _resubmit_or_fail(self, record: SubmissionRecord, transcript: Transcript | None, transcript_id: str) -> None:
         error = _why(record, transcript, transcript_id)

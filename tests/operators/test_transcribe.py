@@ -312,7 +312,7 @@ def test_a_write_that_fails_names_the_paid_transcript_and_a_retry_only_writes(
     operator = transcribe(record(), output_path=str(tmp_path / "out"), deferrable=deferrable)
     with pytest.raises(OutputError, match=r"complete and paid for.*No space left.*A retry writes it") as raised:
         task.run(operator)
-    assert raised.value.transcript_id in str(raised.value)
+    assert str(raised.value.transcript_id) in str(raised.value)
     assert [name for name in contents(tmp_path / "out") if "call" in name or ".part" in name] == []
     monkeypatch.setattr("os.fsync", real)
     assert task.run(operator)["transcript_id"] == raised.value.transcript_id
