@@ -18,8 +18,9 @@ from airflow_asr.api.errors import (
     SubmitOutcomeUnknownError,
     UploadRefusedError,
 )
+from airflow_asr.api.pages import TranscriptListItem, TranscriptPage
 from airflow_asr.api.retry import RetryPolicy
-from airflow_asr.api.transcript import Transcript, TranscriptListItem, TranscriptPage
+from airflow_asr.api.transcript import Transcript
 from airflow_asr.api.transport import Transport, json_object
 from airflow_asr.api.upload import BinaryReader, UploadBody
 

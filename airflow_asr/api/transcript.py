@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from airflow_asr.api.chunks import Chunk, chunks_of
 from airflow_asr.api.redaction import redact_url
+from airflow_asr.api.spans import Span, Timeline, Turn, Word, pieces_of, turns_of
 
-if TYPE_CHECKING:
-    import pendulum
+__all__ = [
+    "Chunk",
+    "Span",
+    "Transcript",
+    "TranscriptStatus",
+    "Turn",
+    "Utterance",
+    "Word",
+]
 
 Json = Mapping[str, Any]
 
@@ -30,17 +39,6 @@ class TranscriptStatus:
     KNOWN = frozenset({QUEUED, PROCESSING, COMPLETED, ERROR})
 
 
-class Word(NamedTuple):
-    """One word. Times are milliseconds from the start of the audio; ``confidence`` is from 0 to 1."""
-
-    text: str
-    start_ms: int
-    end_ms: int
-    confidence: float | None
-    speaker: str | None
-    channel: str | None
-
-
 class Utterance(NamedTuple):
     """What one speaker, or one channel, said without a break. Times are milliseconds."""
 
@@ -50,6 +48,7 @@ class Utterance(NamedTuple):
     confidence: float | None
     speaker: str | None
     channel: str | None
+    words: Sequence[Word] = ()
 
     @property
     def duration_ms(self) -> int:
@@ -66,6 +65,21 @@ class Transcript:
 
     def __init__(self, raw: Json) -> None:
         self.raw = raw
+
+    @classmethod
+    def from_json(cls, data: str | bytes) -> Transcript:
+        """Return the transcript that an output in the format ``json`` holds.
+
+        Raises:
+            ValueError: it holds none.
+        """
+        try:
+            raw = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"This is no transcript but text that is not JSON ({type(error).__name__}).") from None
+        if not isinstance(raw, dict) or not raw.get("id") or not raw.get("status"):
+            raise ValueError("This is no transcript: it has no id and status. Give an output in the format `json`.")
+        return cls(raw)
 
     def __repr__(self) -> str:
         return f"Transcript(id={self.id!r}, status={self.status!r})"
@@ -133,102 +147,86 @@ class Transcript:
     @cached_property
     def words(self) -> Sequence[Word]:
         """The words in order."""
-        return [
-            Word(
-                word["text"],
-                word["start"],
-                word["end"],
-                word.get("confidence"),
-                word.get("speaker"),
-                word.get("channel"),
-            )
-            for word in self.raw.get("words") or ()
-        ]
+        return _words(self.raw.get("words"))
 
     @cached_property
     def utterances(self) -> Sequence[Utterance]:
         """Runs of speech of one speaker; empty unless ``speaker_labels`` or ``multichannel`` was asked for."""
         return [
             Utterance(
-                turn["text"],
-                turn["start"],
-                turn["end"],
+                turn.get("text") or "",
+                turn.get("start") or 0,
+                turn.get("end") or 0,
                 turn.get("confidence"),
                 turn.get("speaker"),
                 turn.get("channel"),
+                _words(turn.get("words"), turn.get("speaker"), turn.get("channel")),
             )
-            for turn in self.raw.get("utterances") or ()
+            for turn in _objects(self.raw.get("utterances"))
         ]
 
+    def turns(self, max_gap_ms: float | None = None) -> Sequence[Turn]:
+        """Return who spoke after whom: all that a speaker, or a channel, says until somebody else speaks.
 
-@dataclass(frozen=True)
-class TranscriptListItem:
-    """A row of the list: everything that the list tells of a transcript.
+        Args:
+            max_gap_ms: the longest silence within a turn, in milliseconds; a longer one parts it. Default: any.
+        """
+        if max_gap_ms is not None and max_gap_ms < 0:
+            raise ValueError(f"`max_gap_ms` is {max_gap_ms}. Give milliseconds, 0 or more.")
+        return list(turns_of(self._pieces(), max_gap_ms))
 
-    ``audio_url`` may grant access and is kept out of the repr.
-    """
+    def between(self, start_ms: float, end_ms: float) -> Span:
+        """Return what was said from ``start_ms`` to before ``end_ms``, both in milliseconds.
 
-    raw: Json
+        Words that begin before or end after are part of it.
 
-    def __repr__(self) -> str:
-        return f"TranscriptListItem(id={self.id!r}, status={self.status!r})"
+        Raises:
+            ValueError: the interval is empty or negative.
+        """
+        return self._timeline.between(start_ms, end_ms)
 
-    @property
-    def id(self) -> str:
-        """The transcript's id."""
-        return str(self.raw["id"])
+    def chunks(self, max_size: int, *, size: Callable[[str], int] = len, overlap: int = 0) -> Iterator[Chunk]:
+        """Yield the transcript in pieces for retrieval; each ends where a sentence does.
 
-    @property
-    def status(self) -> str:
-        """The transcript's status."""
-        return str(self.raw["status"])
+        A chunk knows its text, start, end, speakers and confidence. Where speakers change within it, each has a line of
+        its own that names them. A sentence that is longer than ``max_size`` is cut between words.
 
-    @property
-    def error(self) -> str | None:
-        """Why it failed; ``None`` if it did not."""
-        return self.raw.get("error") or None
+        Args:
+            max_size: the most that a chunk may hold, as ``size`` counts. A single word may be more.
+            size: counts a text: by default its characters; the length of a tokenizer's output counts tokens.
+            overlap: how many sentences of a chunk the next one repeats, as far as they fit.
 
-    @property
-    def audio_url(self) -> str | None:
-        """The URL that was transcribed, whole."""
-        return self.raw.get("audio_url") or None
+        Raises:
+            ValueError: ``max_size`` is less than 1, or ``overlap`` less than 0.
+        """
+        return chunks_of(self.turns(), max_size, size, overlap)
 
-    @property
-    def created(self) -> pendulum.DateTime:
-        """When it was submitted. Times without a zone are UTC."""
-        return parse_time(self.raw["created"])
+    @cached_property
+    def _timeline(self) -> Timeline:
+        return Timeline(self.words)
 
-    @property
-    def completed(self) -> pendulum.DateTime | None:
-        """When it was completed, if it was."""
-        return parse_time(self.raw["completed"]) if self.raw.get("completed") else None
-
-
-@dataclass(frozen=True)
-class TranscriptPage:
-    """One page of the list, newest first.
-
-    Attributes:
-        items: the rows.
-        older: the ``before_id`` that gives the next older page; ``None`` on the oldest.
-    """
-
-    items: Sequence[TranscriptListItem]
-    older: str | None
-
-    def __iter__(self) -> Iterator[TranscriptListItem]:
-        return iter(self.items)
+    def _pieces(self) -> Iterator[Turn]:
+        if not self.utterances:
+            yield from pieces_of(self.words)
+        for said in self.utterances:
+            yield Turn(said.words, said.text, said.speaker, said.channel, (said.start_ms, said.end_ms))
 
 
-def parse_time(text: str) -> pendulum.DateTime:
-    """Return a time that the service wrote; it does so with and without ``Z``, and means UTC.
+def _objects(items: object) -> list[Json]:
+    """Return the objects of a list. The service leaves lists out, and writes ``null`` for them."""
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
-    Raises:
-        ValueError: it is no time.
-    """
-    import pendulum
 
-    moment = pendulum.parse(text, tz="UTC")
-    if not isinstance(moment, pendulum.DateTime):
-        raise ValueError(f"not a time: {text!r}")
-    return moment
+def _words(items: object, speaker: str | None = None, channel: str | None = None) -> Sequence[Word]:
+    """Return words; those of an utterance are its speaker's even where they do not say so."""
+    return [
+        Word(
+            word.get("text") or "",
+            word.get("start") or 0,
+            word.get("end") or 0,
+            word.get("confidence"),
+            word.get("speaker") or speaker,
+            word.get("channel") or channel,
+        )
+        for word in _objects(items)
+    ]

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_asr.api.transcript import (
-    Transcript,
-    TranscriptListItem,
-    TranscriptStatus,
-    Utterance,
-    Word,
-    parse_time,
-)
+from airflow_asr.api.pages import TranscriptListItem, parse_time
+from airflow_asr.api.transcript import Transcript, TranscriptStatus, Utterance, Word
 
 UPLOADED = "https://cdn.assemblyai.com/upload/SECRET"
 
@@ -87,7 +81,9 @@ def test_words_and_utterances_keep_order_times_and_speakers() -> None:
         Word("Hello.", 240, 810, 0.9, None, None),
         Word("Hello.", 240, 810, 0.9, "B", "2"),
     ]
-    assert list(read.utterances) == [Utterance("Hello.", 240, 810, 0.9, "A", None)]
+    assert list(read.utterances) == [
+        Utterance("Hello.", 240, 810, 0.9, "A", None, [Word("Hello.", 240, 810, 0.9, "A", None)])
+    ]
     assert read.utterances[0].duration_ms == 570
 
 
