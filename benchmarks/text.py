@@ -62,7 +62,7 @@ def _measure(data: str) -> dict[str, float]:
 
 
 def _reply() -> dict[str, Any]:
-    words = []
+    words: list[dict[str, Any]] = []
     for number in range(WORDS):
         text = f"word{number % 977}"
         if number % _SENTENCE == 0:

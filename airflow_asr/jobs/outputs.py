@@ -20,7 +20,7 @@ from airflow_asr.api.errors import OutputError, RequestError
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.files import write_file
 from airflow_asr.jobs.names import safe_name
-from airflow_asr.jobs.results import TranscriptSummary
+from airflow_asr.jobs.results import TranscriptSummary, fitting
 from airflow_asr.jobs.storage import storage_errors
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ EXTENSIONS = {
 _RECEIPT_VERSION = 1
 _RECEIPTS = "_asr"
 _WRITABLE = "_writable"
+_LONGEST_FOLDER = 1500  # As JSON. Each output's URI begins with it.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -107,7 +108,7 @@ class Outputs:
             file = receipt["files"].get(each)
             if file is None or size_of(self._path(each)) != file["size"]:
                 return None
-        return {**receipt["summary"], "outputs": self.uris()}
+        return fitting({**receipt["summary"], "outputs": self.uris()})
 
     def check_writable(self) -> None:
         """Write something small, so that storage that takes nothing is known before money is spent.
@@ -122,8 +123,8 @@ class Outputs:
 
     def write(
         self, client: AssemblyAIClient, transcript: Transcript, summary: TranscriptSummary, *, fp: str | None
-    ) -> TranscriptSummary:
-        """Write all outputs, then the receipt; return the summary that names them.
+    ) -> None:
+        """Write all outputs, then the receipt, which keeps the summary.
 
         Writing again gives the same bytes. Captions, sentences and paragraphs are asked of the service.
 
@@ -131,7 +132,6 @@ class Outputs:
             OutputError: the storage does not take them. The message names the transcript, which is paid for.
             AssemblyAIError: the service does not give them.
         """
-        summary = {**summary, "outputs": self.uris()}
         files: dict[str, FileRecord] = {}
         for each in self.formats:
             data = _RENDER[each](client, transcript)
@@ -144,7 +144,6 @@ class Outputs:
         receipt = Receipt(v=_RECEIPT_VERSION, fingerprint=fp, summary=summary, files=files)
         self._put(self._receipt_path(), _json(receipt), transcript.id)
         log.info("Wrote %s of transcript %s to %s.", ", ".join(self.formats), transcript.id, self.folder)
-        return summary
 
     def _put(self, path: UPath, data: bytes, transcript_id: str) -> None:
         try:
@@ -205,7 +204,12 @@ def output_folder(output_path: object, open_path: Callable[[str], UPath], *, par
         folder = open_path(named if scheme else f"file://{named}")
         folder.fs  # noqa: B018  makes the connection: storage must not be reached by somebody else's credentials
     if partition and partition not in named.split("/"):
-        return folder / safe_name(partition)
+        folder = folder / safe_name(partition)
+    if len(json.dumps(str(folder))) > _LONGEST_FOLDER:
+        raise RequestError(
+            f"`output_path` is too long: {len(str(folder))} characters. The names of the outputs go into XCom, whose "
+            f"entries stay under 16 KB: give a folder of at most {_LONGEST_FOLDER} bytes as JSON."
+        )
     return folder
 
 

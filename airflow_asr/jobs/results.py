@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TypedDict
 
 from airflow_asr.api.redaction import redact_url
@@ -10,6 +11,7 @@ from airflow_asr.api.transcript import Transcript
 
 # Encoded JSON of a whole summary with its text. XCom lives in the metadata database.
 INLINE_TEXT_BYTES = 8 * 1024
+_LONGEST_AUDIO = 2500  # So that a summary stays under 16 KB with any name; outputs have a limit of their own.
 
 
 class TranscriptSummary(TypedDict):
@@ -37,6 +39,7 @@ def summarise(
     *,
     audio: str | None = None,
     fingerprint: str | None = None,
+    outputs: Mapping[str, str] | None = None,
     inline_text_bytes: int = INLINE_TEXT_BYTES,
 ) -> TranscriptSummary:
     """Return the summary of a transcript.
@@ -45,21 +48,32 @@ def summarise(
         transcript: a transcript that has ended.
         audio: the audio's name, if the caller knows it; otherwise the URL that was transcribed, fit to be shown.
         fingerprint: that of service, audio and parameters, if the caller knows it.
+        outputs: format to URI of what is written of it.
         inline_text_bytes: bytes of encoded JSON that the summary may have with its text in it.
     """
     summary = TranscriptSummary(
         transcript_id=transcript.id,
         status=transcript.status,
-        audio=redact_url(audio) if audio else transcript.shown_audio_url,
+        audio=_short(redact_url(audio) if audio else transcript.shown_audio_url),
         audio_duration_s=transcript.audio_duration_s,
         confidence=transcript.confidence,
         language_code=transcript.language_code,
         speech_model_used=transcript.speech_model_used,
         word_count=len(transcript.raw.get("words") or transcript.text.split()),
-        outputs={},
+        outputs=dict(outputs or {}),
         fingerprint=fingerprint,
         text=transcript.text,
     )
-    if len(json.dumps(summary)) > inline_text_bytes:
-        summary["text"] = None
-    return summary
+    return fitting(summary, inline_text_bytes)
+
+
+def fitting(summary: TranscriptSummary, inline_text_bytes: int = INLINE_TEXT_BYTES) -> TranscriptSummary:
+    """Return the summary without its text, if it is too large with it."""
+    return summary if len(json.dumps(summary)) <= inline_text_bytes else {**summary, "text": None}
+
+
+def _short(name: str | None) -> str | None:
+    """Return a name, or the end of it if it is very long as JSON, where a letter of some scripts takes six bytes."""
+    while name is not None and len(json.dumps(name)) > _LONGEST_AUDIO:
+        name = "…" + name[len(name) // 4 :]
+    return name

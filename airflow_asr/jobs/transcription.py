@@ -170,10 +170,11 @@ class Transcription:
             transcript,
             audio=record["audio"],
             fingerprint=record["fp"],
+            outputs=outputs.uris() if outputs is not None else None,
             inline_text_bytes=self._order.inline_text_bytes,
         )
         if outputs is not None:
-            summary = outputs.write(self._client, transcript, summary, fp=record["fp"])
+            outputs.write(self._client, transcript, summary, fp=record["fp"])
         record["state"] = "finished"
         record["summary"] = summary
         self._submission.close(record)
@@ -242,8 +243,11 @@ def fetch(
         )
     if transcript.error or transcript.status == TranscriptStatus.ERROR:
         raise from_transcript(transcript.error or "no reason given", transcript_id=transcript_id)
-    summary = summarise(transcript, inline_text_bytes=inline_text_bytes)
-    return outputs.write(client, transcript, summary, fp=None) if outputs is not None else summary
+    uris = outputs.uris() if outputs is not None else None
+    summary = summarise(transcript, outputs=uris, inline_text_bytes=inline_text_bytes)
+    if outputs is not None:
+        outputs.write(client, transcript, summary, fp=None)
+    return summary
 
 
 def _why(record: SubmissionRecord, transcript: Transcript | None, transcript_id: str) -> AssemblyAIError:

@@ -8,12 +8,25 @@ from urllib.parse import quote
 
 from airflow_asr._airflow import NEVER_EXPIRE
 
+_MOST_INLINE_BYTES = 16 * 1024
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
     from airflow_asr.jobs.outputs import Outputs
     from airflow_asr.jobs.records import TryRecords
     from airflow_asr.jobs.results import TranscriptSummary
+
+
+def checked_inline_bytes(inline_text_bytes: int) -> int:
+    """Return the bytes that a summary may have with its text.
+
+    Raises:
+        ValueError: they are more than an XCom of ours ever has.
+    """
+    if not 0 <= inline_text_bytes <= _MOST_INLINE_BYTES:
+        raise ValueError(f"`inline_text_bytes` is {inline_text_bytes}. Give 0 to {_MOST_INLINE_BYTES}.")
+    return inline_text_bytes
 
 
 def task_records(context: Context) -> TryRecords:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_asr._airflow import BaseOperator, deferrable_by_default
 from airflow_asr.exceptions import AssemblyAIWaitTimeout, airflow_errors
-from airflow_asr.operators._task import hand_over, outputs_in, task_records
+from airflow_asr.operators._task import checked_inline_bytes, hand_over, outputs_in, task_records
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
@@ -146,7 +146,7 @@ class AssemblyAITranscribeOperator(BaseOperator):
         self.deferrable = deferrable_by_default() if deferrable is None else deferrable
         self.first_poll_s = first_poll_s
         self.poll_interval_s = poll_interval_s
-        self.inline_text_bytes = inline_text_bytes
+        self.inline_text_bytes = checked_inline_bytes(inline_text_bytes)
 
     def execute(self, context: Context) -> TranscriptSummary:
         """Return the summary of the transcript, or defer."""
@@ -267,7 +267,7 @@ class AssemblyAIFetchTranscriptOperator(BaseOperator):
         self.output_path: Any = output_path
         self.formats: Any = formats
         self.assemblyai_conn_id = assemblyai_conn_id
-        self.inline_text_bytes = inline_text_bytes
+        self.inline_text_bytes = checked_inline_bytes(inline_text_bytes)
 
     def execute(self, context: Context) -> TranscriptSummary:
         """Return the summary of the transcript."""

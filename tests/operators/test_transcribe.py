@@ -353,6 +353,12 @@ def test_a_place_or_a_format_that_makes_no_sense_is_refused_before_anything_is_s
     assert all_requests(server) == asked
 
 
+@pytest.mark.parametrize("wrong", [-1, 16 * 1024 + 1])
+def test_a_summary_that_would_fill_xcom_is_refused_when_the_dag_is_read(wrong: int) -> None:
+    with pytest.raises(ValueError, match="inline_text_bytes"):
+        transcribe("/data/a.wav", inline_text_bytes=wrong)
+
+
 # Transcripts without a result ----------------------------------------------------------------------------------------
 
 
