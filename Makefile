@@ -50,10 +50,10 @@ lock: ## Compile both locks in requirements/ again.
 	$(PYTHON) -m venv "$$tools" && \
 	"$$tools/bin/python" -m pip --disable-pip-version-check --no-input -qq install uv && \
 	PATH="$$tools/bin:$$PATH" && \
-	echo 'Compiling requirements/demo.txt ...' && \
-	$(COMPILE) pyproject.toml requirements/build.in -o requirements/demo.txt && \
 	echo 'Compiling requirements/dev.txt ...' && \
-	$(COMPILE) --group dev -c requirements/demo.txt pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(COMPILE) --group dev pyproject.toml requirements/build.in -o requirements/dev.txt && \
+	echo 'Compiling requirements/demo.txt ...' && \
+	$(COMPILE) -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 
 clean: down ## Remove what was made: .venv, the demo's data and all caches.
 	@rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

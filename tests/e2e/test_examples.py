@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ class Runs:
     call: Run
     broken: Run
     readme: Run
+    readme_bucket: Run
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,10 @@ def runs(world: World) -> Runs:
     started = Runs(
         call=world.start("transcribe_recording", audio=str(RECORDINGS / CALL), multichannel=True),
         broken=world.start("transcribe_recording", audio=str(RECORDINGS / "broken-recording.mp3")),
-        readme=world.start(_dag_of_readme(world)),
+        readme=world.start(readme.DAG_ID),
+        readme_bucket=world.start(f"{readme.DAG_ID}_in_a_bucket"),
     )
-    for run in (started.call, started.broken, started.readme):
+    for run in (started.call, started.broken, started.readme, started.readme_bucket):
         run.finish(240)
     return started
 
@@ -60,14 +63,15 @@ def test_a_broken_recording_fails_at_once_and_says_why(runs: Runs) -> None:
 
 def test_the_dag_of_the_readme_works(runs: Runs) -> None:
     assert set(runs.readme.states().values()) == {"success"}
+    summary = runs.readme.result("transcribe", 0)
+    assert summary["text"] in Path(summary["outputs"]["txt"].removeprefix("file://")).read_text()
+    assert "technical support" in summary["text"].lower()
 
 
-def _dag_of_readme(world: World) -> str:
-    assert readme.dag_source(), "README.md has no Python block that submits a transcript"
-    files: dict[str, str] = {dag["dag_id"]: dag["fileloc"] for dag in world.airflow.api.get("dags")["dags"]}
-    dag_id = next((dag_id for dag_id, file in files.items() if file.endswith(readme.FILE_NAME)), None)
-    assert dag_id, world.airflow.api.get("importErrors")
-    return dag_id
+def test_the_dag_of_the_readme_works_with_a_bucket(world: World, runs: Runs) -> None:
+    assert set(runs.readme_bucket.states().values()) == {"success"}
+    [key] = [key for key in world.storage.keys("readme/") if key.endswith(".txt")]
+    assert b"technical support" in world.storage.get(key).lower()
 
 
 def _script(file: str) -> str:

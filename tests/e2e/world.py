@@ -19,6 +19,7 @@ from demo.service import API_KEY, LocalService
 from demo.stack import AirflowStack
 from tests.e2e import readme
 from tests.e2e.postgres import PostgresServer
+from tests.object_storage import ObjectStorage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECORDINGS = ROOT / "demo" / "recordings"
@@ -102,11 +103,14 @@ class EchoService(LocalService):
 
 @dataclass(frozen=True)
 class World:
-    """One Airflow with its services. ``echo`` is behind the Connection of that name, ``whisper`` behind the default."""
+    """One Airflow with its services. Behind the Connection ``assemblyai_default`` is ``whisper``, behind ``echo`` and
+    ``storage`` what is named so.
+    """
 
     airflow: AirflowStack
     echo: EchoService
     whisper: LocalService
+    storage: ObjectStorage
     audio: Path
     dump: Callable[[], str]
     """Returns all that is in Airflow's database, as text."""
@@ -131,8 +135,9 @@ def world(database: str, home: Path) -> Iterator[World]:
     """Start everything on ``sqlite`` or ``postgres``, and stop it all at the end."""
     dags = home / "dags"
     shutil.copytree(Path(__file__).parent / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "dags", dags / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-    readme.write_dag(dags, RECORDINGS / "call-06-internet-outage.mp3")
+    # Not into a folder of their own: DAG files import what lies beside them from the folder that Airflow knows.
+    shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    readme.write_dags(dags, home / "readme", RECORDINGS / "call-06-internet-outage.mp3")
     with ExitStack() as stack:
         url, dump = None, _sqlite_dump(home / "airflow" / "airflow.db")
         if database == "postgres":
@@ -140,17 +145,22 @@ def world(database: str, home: Path) -> Iterator[World]:
             url, dump = postgres.url, postgres.dump
         echo = stack.enter_context(EchoService(home / "echo"))
         whisper = stack.enter_context(LocalService(home / "whisper", engine="whisper"))
+        storage = stack.enter_context(ObjectStorage())
         airflow = stack.enter_context(
             AirflowStack(
                 home / "airflow",
                 dags,
                 database_url=url,
-                connections={"assemblyai_default": whisper.connection, "echo": echo.connection},
+                connections={
+                    "assemblyai_default": whisper.connection,
+                    "echo": echo.connection,
+                    "storage": storage.connection(),
+                },
                 # The README's DAG leaves the delay to this setting; see Run.tries for what can cost a try.
                 env={"AIRFLOW__CORE__PARALLELISM": "8", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5"},
             )
         )
-        yield World(airflow, echo, whisper, home / "audio", dump)
+        yield World(airflow, echo, whisper, storage, home / "audio", dump)
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
