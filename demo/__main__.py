@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
 import time
+import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 
 import requests
@@ -14,7 +16,7 @@ import requests
 from demo import machine
 from demo.airflow_api import AirflowApi, AirflowApiError
 from demo.processes import ProcessError, end_on_signals
-from demo.runs import DAG_ID, Recording, recordings, transcribe
+from demo.runs import DAG_ID, Outcome, Recording, transcribe
 
 _TIMEOUT_S = 600.0
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
@@ -37,27 +39,33 @@ def main() -> int:
 
 
 def demo() -> int:
-    """Transcribe the sample recordings, and stop again all that was started for it."""
-    say, items = _clock(), recordings()
-    url = machine.url()
+    """Transcribe the sample recordings and open the report; stop again all that was started for it."""
+    say, url = _clock(), machine.url()
     if url:
         say(f"Using what `make up` has started: {url}")
-        transcribe(AirflowApi(url), items, say, _TIMEOUT_S)
+        outcome = transcribe(AirflowApi(url), machine.CALLS, say, _TIMEOUT_S)
     elif machine.running():
         print("Processes of an earlier start still run. Stop them first: make down", file=sys.stderr)
         return 1
     else:
         machine.forget()
         with machine.Machine(say) as started:
-            transcribe(started.airflow.api, items, say, _TIMEOUT_S)
+            outcome = transcribe(started.airflow.api, machine.CALLS, say, _TIMEOUT_S)
             say("Stopping ...")
-    _report(items)
-    as_intended = all(item.as_intended for item in items)
-    if not as_intended:
-        print(f"\nNot all ended as they should. All logs: {machine.HOME}", file=sys.stderr)
-    else:
-        say(f"Done. To look at these runs in Airflow's UI: {url or 'make up'}")
-    return 0 if as_intended else 1
+    _print(outcome.recordings)
+    if not outcome.as_intended:
+        print(f"\nNot all ended as it should. {outcome.error}\nAll logs: {machine.HOME}", file=sys.stderr)
+        return 1
+    say(f"Done. To look at this run in Airflow's UI: {url or 'make up'}")
+    print(f"\nThe report, for a browser: {outcome.report}", flush=True)
+    _open(outcome)
+    return 0
+
+
+def _open(outcome: Outcome) -> None:
+    """Show the report to a person who sits in front of this machine."""
+    if outcome.report and sys.stdout.isatty() and any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        webbrowser.open(outcome.report.as_uri())
 
 
 def up() -> int:
@@ -72,7 +80,7 @@ def up() -> int:
     started.let_go()
     print(
         f"\nAirflow's UI: {started.airflow.url}  (no login; only this machine can reach it)"
-        f"\nTry the DAG {DAG_ID} with an absolute path of your own as audio, or run: make demo"
+        f"\nTry the DAG {DAG_ID} with a folder of your own, or run: make demo"
         f"\nLogs: {machine.HOME}"
         "\nTo stop: make down"
     )
@@ -95,16 +103,16 @@ def _clock() -> Callable[[str], None]:
     return say
 
 
-def _report(items: Sequence[Recording]) -> None:
+def _print(items: Sequence[Recording]) -> None:
     """Print what became of each recording."""
-    name = max(len(item.name) for item in items)
+    name = max((len(item.name) for item in items), default=4)
     width = max(shutil.get_terminal_size((120, 24)).columns - name - 30, 30)
     print(f"\n{'file':<{name}}  {'status':<9}{'audio s':>8}{'words':>7}  text")
     for item in items:
         summary = item.summary or {}
         facts = f"{summary.get('audio_duration_s') or '':>8}{summary.get('word_count', ''):>7}"
         text = textwrap.shorten(summary.get("text") or "", width, placeholder=" ...")
-        print(f"{item.name:<{name}}  {item.state:<9}{facts}  {text}".rstrip())
+        print(f"{item.name:<{name}}  {item.state or '':<9}{facts}  {text}".rstrip())
     for item in items:
         if item.reason:
             print("", *textwrap.wrap(f"{item.name}: {item.reason}", name + width + 28), sep="\n")

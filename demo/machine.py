@@ -16,6 +16,7 @@ from demo.stack import AirflowStack
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 DAGS = ROOT / "dags"
+CALLS = HOME / "calls"  # What the demo makes of the sample recordings.
 _UI_PORT = 8080
 _URL = HOME / "url"
 _SERVICE_RECORD = HOME / "service.json"

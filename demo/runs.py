@@ -1,45 +1,43 @@
-"""Transcribes recordings with the DAG ``transcribe_recording``, one run each, and says how it goes."""
+"""Runs the DAG ``transcribe_calls`` over the sample recordings, and says how it goes with each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo.airflow_api import FINISHED_RUN, AirflowApi, TaskInstance
+from demo.airflow_api import FINISHED_RUN, FINISHED_TASK, AirflowApi, TaskInstance
 
-DAG_ID = "transcribe_recording"
+DAG_ID = "transcribe_calls"
 RECORDINGS = Path(__file__).resolve().parent / "recordings"
-_AUDIO = frozenset({".flac", ".m4a", ".mp3", ".ogg", ".wav"})
 _POLL_S = 1.0
+_STEPS = {
+    "running": "at work",
+    "deferred": "submitted; waiting without a worker slot",
+    "up_for_retry": "to be tried again",
+}
 
 
 @dataclass
 class Recording:
     """One recording on its way through Airflow."""
 
-    audio: Path
-    run_id: str = ""
-    state: str = "waiting for a worker"
+    audio: str
+    state: str | None = None
     summary: dict[str, Any] | None = None
     reason: str = ""
 
     @property
     def name(self) -> str:
         """The name of the file."""
-        return self.audio.name
+        return Path(self.audio).name
 
     @property
     def broken(self) -> bool:
         """Whether the file was made to fail."""
         return self.name.startswith("broken")
-
-    @property
-    def ended(self) -> bool:
-        """Whether its run has ended."""
-        return self.state in FINISHED_RUN
 
     @property
     def as_intended(self) -> bool:
@@ -49,74 +47,90 @@ class Recording:
         return self.state == "success" and bool(self.summary and self.summary.get("word_count"))
 
 
-def recordings() -> list[Recording]:
-    """Return the sample recordings, by name, the broken one last."""
-    found = [Recording(path) for path in RECORDINGS.iterdir() if path.suffix in _AUDIO]
-    return sorted(found, key=lambda item: (item.broken, item.name))
+@dataclass
+class Outcome:
+    """What a run made.
+
+    Attributes:
+        recordings: by name, the broken one last.
+        report: the file of the report; None if there is none.
+        error: why there is none.
+    """
+
+    recordings: list[Recording] = field(default_factory=list)
+    report: Path | None = None
+    error: str = ""
+
+    @property
+    def as_intended(self) -> bool:
+        """Whether there is a report, and every recording ended as it should."""
+        return self.report is not None and bool(self.recordings) and all(each.as_intended for each in self.recordings)
 
 
-def transcribe(api: AirflowApi, items: Sequence[Recording], say: Callable[[str], None], timeout_s: float) -> None:
-    """Start a run for each recording and follow them until all have ended.
+def transcribe(api: AirflowApi, output: Path, say: Callable[[str], None], timeout_s: float) -> Outcome:
+    """Run the DAG and follow it to its end.
 
     Raises:
-        TimeoutError: some have not ended in time.
+        TimeoutError: it has not ended in time.
     """
-    for item in items:
-        # Each channel of these calls carries one speaker.
-        item.run_id = api.trigger(DAG_ID, {"audio": str(item.audio), "multichannel": True}, name=item.audio.stem)
-    say(f"{len(items)} runs of {DAG_ID} are started, one for each recording.")
-    width = max(len(item.name) for item in items)
+    run_id = api.trigger(DAG_ID, {"folder": str(RECORDINGS), "output_path": str(output)})
+    say(f"A run of {DAG_ID} is started: one task for each recording, then the tables and the report.")
+    outcome = Outcome()
     deadline = time.monotonic() + timeout_s
-    while left := [item for item in items if not item.ended]:
+    while True:
+        state = api.run_state(DAG_ID, run_id)
+        tasks = api.task_instances(DAG_ID, run_id)
+        _follow(api, run_id, tasks, outcome.recordings, say)
+        if state in FINISHED_RUN:
+            break
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Not ended after {timeout_s:g} s: {', '.join(item.name for item in left)}")
-        for item in left:
-            before = item.state
-            _look(api, item)
-            if item.state != before:
-                say(f"  {item.name:<{width}}  {_outcome(item)}")
+            raise TimeoutError(f"Not ended after {timeout_s:g} s: {'; '.join(map(str, tasks))}")
         time.sleep(_POLL_S)
-
-
-def _look(api: AirflowApi, item: Recording) -> None:
-    state = api.run_state(DAG_ID, item.run_id)
-    tasks = {task.task_id: task for task in api.task_instances(DAG_ID, item.run_id)}
-    if state == "success":
-        item.summary = api.xcom(DAG_ID, item.run_id, "wait")
-    elif state == "failed":
-        item.reason = _reason(api, item, list(tasks.values()))
-    elif (step := _step(tasks)) is not None:
-        state = step
+    outcome.recordings.sort(key=lambda item: (item.broken, item.name))
+    states = {task.task_id: task for task in tasks if task.map_index < 0}
+    if (made := states.get("report")) is not None and made.state == "success":
+        outcome.report = Path(str(api.xcom(DAG_ID, run_id, "report")).removeprefix("file://"))
     else:
-        return
-    item.state = state
+        failed = [task for task in states.values() if task.state == "failed"]
+        outcome.error = "\n".join(f"{task}: {_error(api, task)}" for task in failed)
+    return outcome
 
 
-def _step(tasks: dict[str, TaskInstance]) -> str | None:
-    """Say in words what a run does, or None if that has not changed."""
-    submit, wait, read = (tasks[name].state if name in tasks else None for name in ("submit", "wait", "read"))
-    if read in ("running", "success"):
-        return "transcribed; reading the text"
-    if wait == "deferred":
-        return "submitted; waiting without a worker slot"
-    if submit == "success" and wait != "up_for_retry":
-        return None
-    if submit == "running":
-        return "submitting"
-    return "to be tried again" if "up_for_retry" in (submit, wait, read) else None
+def _follow(
+    api: AirflowApi, run_id: str, tasks: list[TaskInstance], items: list[Recording], say: Callable[[str], None]
+) -> None:
+    if not items:
+        if not any(task.task_id == "find" and task.state == "success" for task in tasks):
+            return
+        items += [Recording(audio) for audio in api.xcom(DAG_ID, run_id, "find")]
+    width = max(len(item.name) for item in items)
+    for task in tasks:
+        if task.task_id != "transcribe" or not 0 <= task.map_index < len(items):
+            continue
+        item = items[task.map_index]
+        if task.state == item.state:
+            continue
+        item.state = task.state
+        if task.state in FINISHED_TASK:
+            _end(api, task, item)
+            say(f"  {item.name:<{width}}  {_outcome(item)}")
+        elif task.state in _STEPS:
+            say(f"  {item.name:<{width}}  {_STEPS[task.state]}")
+
+
+def _end(api: AirflowApi, task: TaskInstance, item: Recording) -> None:
+    if task.state == "success":
+        item.summary = api.xcom(DAG_ID, task.run_id, "transcribe", task.map_index)
+    else:
+        item.reason = _error(api, task)
 
 
 def _outcome(item: Recording) -> str:
-    if item.state == "success" and item.summary:
+    if item.summary:
         return f"done: {item.summary['word_count']} words"
-    if item.state == "failed":
-        return "failed, as it should" if item.broken else f"FAILED: {item.reason}"
-    return item.state
+    return "failed, as it should" if item.broken else f"FAILED: {item.reason}"
 
 
-def _reason(api: AirflowApi, item: Recording, tasks: Sequence[TaskInstance]) -> str:
-    for task in tasks:
-        if task.state == "failed":
-            error = api.task_error(DAG_ID, item.run_id, task.task_id, try_number=task.try_number)
-            return error or f"task {task.task_id} failed; its log says why"
-    return ""
+def _error(api: AirflowApi, task: TaskInstance) -> str:
+    error = api.task_error(DAG_ID, task.run_id, task.task_id, task.map_index, try_number=task.try_number)
+    return error or f"task {task.task_id} failed; its log says why"
