@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from airflow_asr.local import captions, faults, sentences
+from airflow_asr.local import captions, clock, faults, sentences
 from airflow_asr.local.errors import ApiError
 from airflow_asr.local.service import LARGEST_REQUEST_BYTES, Service
 from airflow_asr.local.settings import Settings
@@ -54,12 +54,20 @@ def create_app(settings: Settings, demanded: faults.Faults | None = None) -> Fas
     if settings.enable_faults:
         demanded = demanded or faults.Faults()
         app.include_router(_fault_routes(demanded), dependencies=key)
+        app.include_router(_clock_routes(service), dependencies=key)
         app.add_middleware(faults.FaultMiddleware, faults=demanded)
 
     @app.get("/upload/{upload_id}")
     def download(upload_id: str) -> Response:
         # Uploads can be read by the service only.
         return _error("AccessDenied", 403)
+
+    @app.get("/redacted-audio/{name}")
+    def redacted_audio(name: str, request: Request) -> Response:
+        # As an object storage answers a signed URL: a key besides the signature is an error.
+        if "Authorization" in request.headers:
+            return _error("Only one auth mechanism allowed: the URL is signed, send no Authorization header", 400)
+        return FileResponse(service.redacted_audio_file(name, request.query_params))
 
     return app
 
@@ -88,7 +96,7 @@ def _transcript_routes(service: Service) -> APIRouter:
     @routes.post("/transcript")
     async def create(request: Request) -> Response:
         body = await _json_body(request)
-        return JSONResponse(await run_in_threadpool(service.create, body))
+        return JSONResponse(await run_in_threadpool(service.create, body, _base_url(request)))
 
     @routes.get("/transcript")
     def list_transcripts(request: Request) -> Response:
@@ -136,9 +144,16 @@ def _text_routes(service: Service) -> APIRouter:
         return JSONResponse({"id": transcript_id, "total_count": total, "matches": matches})
 
     @routes.get("/redacted-audio")
-    def redacted_audio(transcript_id: str) -> Response:
-        service.transcript(transcript_id)
-        raise ApiError("Redacted audio is not available: the local server does not redact.")
+    def redacted_audio(transcript_id: str, request: Request) -> Response:
+        url = service.redacted_audio(transcript_id, _base_url(request))
+        if url is None:
+            return JSONResponse({"status": "processing"}, 202)
+        return JSONResponse({"status": "redacted_audio_ready", "redacted_audio_url": url})
+
+    @routes.get("/{subtitle_format}")
+    def not_a_subtitle_format(subtitle_format: str) -> Response:
+        # The one error of the service that is no JSON.
+        return HTMLResponse("404: Not Found", 404)
 
     return routes
 
@@ -163,6 +178,21 @@ def _fault_routes(demanded: faults.Faults) -> APIRouter:
     @routes.get("/_requests")
     async def counts() -> Response:
         return JSONResponse({"requests": demanded.counts()})
+
+    return routes
+
+
+def _clock_routes(service: Service) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/_clock")
+    def now() -> Response:
+        return JSONResponse({"now": service.time()})
+
+    @routes.post("/_clock")
+    async def forward(request: Request) -> Response:
+        await run_in_threadpool(service.forward, clock.parse(await _json_body(request)))
+        return JSONResponse({"now": service.time()})
 
     return routes
 
@@ -210,9 +240,8 @@ async def _on_api_error(_: Request, error: ApiError) -> Response:
 
 
 async def _on_http_error(_: Request, error: HTTPException) -> Response:
-    return _error(
-        {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "Bad request"), error.status_code
-    )
+    message = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "Bad request")
+    return JSONResponse({"error": message}, error.status_code, error.headers)
 
 
 async def _on_disconnect(_: Request, error: ClientDisconnect) -> Response:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from airflow_asr.local.render import Word, joined
 from airflow_asr.local.sentences import split
+from airflow_asr.local.words import Word, joined
 
 DEFAULT_CHARS_PER_CAPTION = 128
 

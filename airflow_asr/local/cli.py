@@ -11,7 +11,13 @@ from pathlib import Path
 
 from airflow_asr.local.echo import DEFAULT_PROCESS_S, EchoEngine
 from airflow_asr.local.engine import Engine
-from airflow_asr.local.settings import DEFAULT_API_KEY, DEFAULT_CONCURRENCY, DEFAULT_MAX_UPLOAD_BYTES, Settings
+from airflow_asr.local.settings import (
+    DEFAULT_API_KEY,
+    DEFAULT_CONCURRENCY,
+    DEFAULT_MAX_UPLOAD_BYTES,
+    DEFAULT_WEBHOOK_INTERVAL_S,
+    Settings,
+)
 
 _INSTALL = "pip install 'airflow-asr[local]'"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -65,7 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         help="largest (%(default)s)",
     )
     add("--echo-seconds", type=_seconds, default=DEFAULT_PROCESS_S, metavar="S", help="time echo takes (%(default)s)")
-    add("--enable-faults", action="store_true", help="let clients demand faults at /_faults, for tests")
+    add(
+        "--webhook-retry-seconds",
+        type=_seconds,
+        default=DEFAULT_WEBHOOK_INTERVAL_S,
+        metavar="S",
+        help="time between attempts to deliver a webhook (%(default)s)",
+    )
+    add("--enable-faults", action="store_true", help="let clients demand faults and move the clock, for tests")
     add("--until-stdin-closes", action="store_true", help="stop when standard input ends, for tests")
     return parser
 
@@ -115,6 +128,7 @@ def _serve(options: argparse.Namespace) -> None:
         api_key=options.api_key,
         enable_faults=options.enable_faults,
         max_upload_bytes=options.max_upload_bytes,
+        webhook_interval_s=options.webhook_retry_seconds,
     )
     if options.host not in _LOOPBACK and options.api_key == DEFAULT_API_KEY:
         sys.stderr.write("airflow-asr: others can reach this server, and its key is the default one: set --api-key\n")
@@ -139,7 +153,8 @@ def _engine(options: argparse.Namespace) -> Engine:
             raise _UsageError("--model is for --engine whisper; the echo has none")
         return EchoEngine(options.echo_seconds)
     try:
-        from airflow_asr.local.whisper import ModelError, WhisperEngine
+        from airflow_asr.local.weights import ModelError
+        from airflow_asr.local.whisper import WhisperEngine
     except ModuleNotFoundError as error:
         raise _UsageError(f"the recogniser is not installed ({error}): {_INSTALL}") from error
     try:

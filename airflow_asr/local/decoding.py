@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_asr.local.engine import AudioError
 
@@ -53,18 +53,34 @@ def decode(audio: Path, *, mix: bool) -> Pcm:
             raise _no_audio(audio)  # FFmpeg would say so too, with a traceback on standard error.
         file.seek(0)
         try:
-            # A playlist is a list of other files, on this machine or elsewhere. Whoever uploads one shall not have
-            # them read: with no protocol allowed, FFmpeg can only read the file that it is given.
-            with av.open(file, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"}) as container:
-                if container.streams.audio:
-                    frames = _resampled(_frames(container), mix=mix)
-                    parts = [_planes(frame) for frame in frames]
+            parts = [planes(frame) for frame in frames(file, mix=mix)]
         except (av.error.FFmpegError, OSError, ValueError):
             # OSError: a header that lies about a length makes FFmpeg seek to where no file can be.
             parts = []
     if not any(part.size for part in parts):
         raise _no_audio(audio)
     return np.concatenate(parts, axis=1)
+
+
+def frames(file: BinaryIO, *, mix: bool = False, rate: int | None = SAMPLE_RATE) -> Iterator[av.AudioFrame]:
+    """The sound of a file, a piece at a time, in interleaved samples of 16 bits.
+
+    Args:
+        file: open for reading.
+        mix: make one channel of all.
+        rate: in hertz; None for that of the file.
+
+    Raises:
+        AudioError: it has more than 8 channels.
+        FFmpegError, OSError, ValueError: it cannot be read.
+    """
+    import av
+
+    # A playlist is a list of other files, on this machine or elsewhere. Whoever uploads one shall not have them read:
+    # with no protocol allowed, FFmpeg can only read the file that it is given.
+    with av.open(file, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"}) as container:
+        if container.streams.audio:
+            yield from _resampled(_frames(container), mix=mix, rate=rate)
 
 
 def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
@@ -84,21 +100,21 @@ def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
             continue
 
 
-def _planes(frame: av.AudioFrame) -> Pcm:
+def planes(frame: av.AudioFrame) -> Pcm:
     """The samples of an interleaved frame, of shape (channel, time)."""
     import numpy as np
 
     return frame.to_ndarray().astype(np.int16, copy=False).reshape(-1, frame.layout.nb_channels).T
 
 
-def _resampled(frames: Iterable[av.AudioFrame], *, mix: bool) -> Iterator[av.AudioFrame]:
-    """Frames of 16-bit samples at 16 kHz, with the channels of the first frame, or one with ``mix``.
+def _resampled(frames: Iterable[av.AudioFrame], *, mix: bool, rate: int | None) -> Iterator[av.AudioFrame]:
+    """Frames of 16-bit samples, with the rate and the channels of the first frame unless others are wanted.
 
     The samples stay interleaved: to read a planar frame of eight channels crashes the process in PyAV 18.
     """
     import av
 
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
     source: tuple[str, str, int] | None = None
     layout = "mono"
     for frame in frames:
@@ -110,11 +126,12 @@ def _resampled(frames: Iterable[av.AudioFrame], *, mix: bool) -> Iterator[av.Aud
                     f"{MOST_CHANNELS} at most"
                 )
             layout = "mono" if mix else frame.layout.name
+            rate = rate or frame.sample_rate
         if current != source:
             # Also on the way: the format of a radio stream changes, and that of files that were joined with cat.
             if source is not None:
                 yield from resampler.resample(None)
-            resampler = av.AudioResampler(format="s16", layout=layout, rate=SAMPLE_RATE)
+            resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
             source = current
         frame.pts = None  # Gaps in the clock of a damaged file are no reason to stop.
         yield from resampler.resample(frame)

@@ -13,12 +13,14 @@ class RecognitionRequest:
 
     ``language_code`` is written as the service writes it (``en_us``); ``None`` means: find out.
     ``start_ms`` and ``end_ms`` cut the audio; the times of the words stay those of the whole file.
+    ``keyterms`` are words and phrases that are likely to be said.
     """
 
     language_code: str | None = None
     multichannel: bool = False
     start_ms: int | None = None
     end_ms: int | None = None
+    keyterms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,11 @@ class AudioError(Exception):
     """The audio cannot be transcribed; the message becomes the ``error`` of the transcript."""
 
 
-class UnsupportedLanguageError(ValueError):
+class UnsupportedRequestError(ValueError):
+    """The recogniser can never serve this request; the message says why."""
+
+
+class UnsupportedLanguageError(UnsupportedRequestError):
     """The recogniser does not speak the language that was asked for."""
 
 
@@ -58,7 +64,7 @@ class Engine(Protocol):
         ...
 
     def check(self, request: RecognitionRequest) -> None:
-        """Raise UnsupportedLanguageError if the request can never be served, before it is accepted."""
+        """Raise UnsupportedRequestError if the request can never be served, before it is accepted."""
         ...
 
     def recognise(self, audio: Path, request: RecognitionRequest) -> Recognition:

@@ -20,6 +20,9 @@ A fault is JSON, sent to ``POST /_faults``::
 
 One request is hit by one fault, the oldest that matches. ``GET /_faults`` lists those that are left, ``DELETE
 /_faults`` clears them, ``GET /_requests`` tells how often each method and route was asked for since the start.
+
+``POST /_clock`` with ``{"forward_s": N}`` moves the server's clock N seconds forward, for good: what expires by that is
+deleted before the reply. ``GET /_clock`` tells its time.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_asr.local.errors import ApiError
 
-CONTROL_ROUTES = ("/_faults", "/_requests")
+CONTROL_ROUTES = ("/_faults", "/_requests", "/_clock")
 
 _ID = re.compile(r"^(/v2/transcript|/upload)/[^/]+")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from airflow_asr.local.store import QUEUED, STATUSES, Filter, Row, Store
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 200
+REACH = timedelta(days=90)  # How far back the list goes.
 
 _PARAMETERS = ("limit", "status", "created_on", "before_id", "after_id", "throttled_only")
 
@@ -27,13 +28,19 @@ class _Query:
     after: Row | None
 
 
-def page(store: Store, query: Mapping[str, str], base_url: str) -> dict[str, Any]:
+def page(store: Store, query: Mapping[str, str], base_url: str, since: str | None = None) -> dict[str, Any]:
     """One page, newest first. ``prev_url`` leads to older transcripts, ``next_url`` to newer ones, as documented.
+
+    Args:
+        store: where the transcripts are.
+        query: the parameters of the request.
+        base_url: where the server is, for the URLs in the page.
+        since: what was created before this time is not listed; None lists everything.
 
     Raises:
         ApiError: a parameter is none, or has a value that it cannot have.
     """
-    asked = _parse(store, query)
+    asked = _parse(store, query, since)
     if asked.after is not None:
         rows = store.newer(asked.after.seq, asked.limit, asked.wanted)
     else:
@@ -57,7 +64,7 @@ def _url(base_url: str, query: Mapping[str, str], cursor: Mapping[str, str]) -> 
     return f"{base_url}/v2/transcript?{urlencode({'limit': str(DEFAULT_LIMIT), **kept, **cursor})}"
 
 
-def _parse(store: Store, query: Mapping[str, str]) -> _Query:
+def _parse(store: Store, query: Mapping[str, str], since: str | None) -> _Query:
     for name in query:
         if name not in _PARAMETERS:
             raise ApiError(f"{name!r} is not a parameter of GET /v2/transcript")
@@ -69,7 +76,8 @@ def _parse(store: Store, query: Mapping[str, str]) -> _Query:
     status = _status(query.get("status"))
     if _boolean("throttled_only", query.get("throttled_only")):
         status = QUEUED  # It overrides the status, and throttled is what is queued.
-    return _Query(_limit(query.get("limit")), Filter(status, _day(query.get("created_on"))), before, after)
+    wanted = Filter(status, _day(query.get("created_on")), since)
+    return _Query(_limit(query.get("limit")), wanted, before, after)
 
 
 def _cursor(store: Store, name: str, transcript_id: str | None) -> Row | None:

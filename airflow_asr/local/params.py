@@ -12,15 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from airflow_asr.local import text_options, webhook_target
 from airflow_asr.local.engine import RecognitionRequest
 from airflow_asr.local.errors import ApiError
 
 
 @dataclass(frozen=True)
 class TranscriptRequest:
-    """What is done for one transcript. Its audio URL is kept apart, because DELETE blanks it."""
+    """What is done for one transcript. Its audio URL is kept apart, because DELETE blanks it.
+
+    ``base_url`` is no parameter: it is how this server was called, for the URLs that it makes later.
+    """
 
     speech_models: tuple[str, ...] | None = None
     language_code: str | None = None
@@ -30,6 +33,22 @@ class TranscriptRequest:
     multichannel: bool = False
     audio_start_from: int | None = None
     audio_end_at: int | None = None
+    webhook_url: str | None = None
+    webhook_auth_header_name: str | None = None
+    webhook_auth_header_value: str | None = None
+    custom_spelling: list[dict[str, Any]] | None = None
+    disfluencies: bool = False
+    filter_profanity: bool = False
+    keyterms_prompt: list[str] | None = None
+    redact_pii: bool = False
+    redact_pii_policies: list[str] | None = None
+    redact_pii_sub: str = "hash"
+    redact_pii_return_unredacted: bool = False
+    redact_static_entities: dict[str, list[str]] | None = None
+    redact_pii_audio: bool = False
+    redact_pii_audio_quality: str = "mp3"
+    redact_pii_audio_options: dict[str, Any] | None = None
+    base_url: str = ""
 
     def recognition(self) -> RecognitionRequest:
         """The part of it that is the recogniser's business."""
@@ -38,6 +57,7 @@ class TranscriptRequest:
             multichannel=self.multichannel,
             start_ms=self.audio_start_from,
             end_ms=self.audio_end_at,
+            keyterms=tuple(self.keyterms_prompt or ()),
         )
 
     def to_json(self) -> str:
@@ -70,6 +90,21 @@ _SERVED: Mapping[str, _Parameter] = {
     "multichannel": _Parameter("a boolean"),
     "audio_start_from": _Parameter("an integer"),
     "audio_end_at": _Parameter("an integer"),
+    "webhook_auth_header_name": _Parameter("a string"),
+    "webhook_auth_header_value": _Parameter("a string"),
+    "webhook_url": _Parameter("a string"),
+    "custom_spelling": _Parameter("a list", []),
+    "disfluencies": _Parameter("a boolean", False),
+    "filter_profanity": _Parameter("a boolean", False),
+    "keyterms_prompt": _Parameter("a list of strings", []),
+    "redact_pii": _Parameter("a boolean", False),
+    "redact_pii_policies": _Parameter("a list of strings", []),
+    "redact_pii_sub": _Parameter("a string", "hash"),
+    "redact_pii_return_unredacted": _Parameter("a boolean", False),
+    "redact_static_entities": _Parameter("an object", {}),
+    "redact_pii_audio": _Parameter("a boolean", False),
+    "redact_pii_audio_quality": _Parameter("a string", "mp3"),
+    "redact_pii_audio_options": _Parameter("an object", {}),
 }
 
 _NOT_SERVED: Mapping[str, _Parameter] = {
@@ -79,13 +114,8 @@ _NOT_SERVED: Mapping[str, _Parameter] = {
             "auto_highlights",
             "content_safety",
             "custom_topics",
-            "disfluencies",
             "entity_detection",
-            "filter_profanity",
             "iab_categories",
-            "redact_pii",
-            "redact_pii_audio",
-            "redact_pii_return_unredacted",
             "sentiment_analysis",
             "speaker_labels",
             "summarization",
@@ -93,19 +123,12 @@ _NOT_SERVED: Mapping[str, _Parameter] = {
         _Parameter("a boolean", False),
     ),
     "content_safety_confidence": _Parameter("an integer", 50),
-    "custom_spelling": _Parameter("a list", []),
     "domain": _Parameter("a string"),
-    "keyterms_prompt": _Parameter("a list of strings", []),
     "keyterms_prompt_options": _Parameter("an object"),
     "language_codes": _Parameter("a list of strings", []),
     "language_confidence_threshold": _Parameter("a number", 0),
     "language_detection_options": _Parameter("an object"),
     "prompt": _Parameter("a string"),
-    "redact_pii_audio_options": _Parameter("an object"),
-    "redact_pii_audio_quality": _Parameter("a string", "mp3"),
-    "redact_pii_policies": _Parameter("a list of strings", []),
-    "redact_pii_sub": _Parameter("a string", "hash"),
-    "redact_static_entities": _Parameter("an object", {}),
     "remove_audio_tags": _Parameter("a string", "all"),
     "speaker_options": _Parameter("an object"),
     "speakers_expected": _Parameter("an integer"),
@@ -116,9 +139,6 @@ _NOT_SERVED: Mapping[str, _Parameter] = {
     "summary_type": _Parameter("a string", "bullets"),
     "temperature": _Parameter("a number", 0),
     "topics": _Parameter("a list of strings", []),
-    "webhook_auth_header_name": _Parameter("a string"),
-    "webhook_auth_header_value": _Parameter("a string"),
-    "webhook_url": _Parameter("a string"),
 }
 
 _DOCUMENTED: Mapping[str, _Parameter] = {**_SERVED, **_NOT_SERVED}
@@ -128,7 +148,6 @@ _REASONS: Mapping[str, str] = {
     "speaker_labels": ("it does not tell voices apart. If each speaker has a channel of their own, use multichannel."),
     "speakers_expected": "it does not tell voices apart. Leave it out.",
     "speaker_options": "it does not tell voices apart. Leave it out.",
-    "webhook_url": "it calls no webhooks. Leave it out and poll GET /v2/transcript/{id}.",
     "language_codes": "it transcribes one language per file. Use language_code, or leave both out to have it detected.",
 }
 
@@ -167,7 +186,9 @@ def parse(body: object) -> tuple[str, TranscriptRequest]:
     _check_speech_models(sent)
     _check_language(sent)
     _check_cut(sent)
-    served = {name: value for name, value in sent.items() if name in _SERVED}
+    webhook_target.check(sent)
+    served = {name: value for name, value in sent.items() if value != _DOCUMENTED[name].default}
+    text_options.check(served)
     if "speech_models" in served:
         served["speech_models"] = tuple(served["speech_models"])
     return audio_url, TranscriptRequest(**served)
@@ -206,13 +227,7 @@ def _check_served(name: str, value: object) -> None:
 
 
 def _check_audio_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # Raises if it is none.
-        valid = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        valid = False
-    if not valid:
+    if not webhook_target.is_http_url(url):
         raise ApiError(
             "Transcript creation error, audio_url must be an http:// or https:// URL. The server opens no files by "
             "their path: send the audio to /v2/upload and use the upload_url that it returns."

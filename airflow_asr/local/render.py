@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from airflow_asr.local.engine import RecognisedWord, Recognition
+from airflow_asr.local.engine import Recognition
 from airflow_asr.local.params import TranscriptRequest
 from airflow_asr.local.store import COMPLETED, ERROR, QUEUED, Row
-
-Word = dict[str, Any]
+from airflow_asr.local.transcribed import Transcribed
+from airflow_asr.local.words import Word, joined
 
 DELETED_TEXT = "Deleted by user."
 
@@ -24,22 +24,15 @@ _UNUSED: Mapping[str, Any] = {
     "chapters": None,
     "content_safety": False,
     "content_safety_labels": None,
-    "custom_spelling": None,
     "custom_topics": False,
-    "disfluencies": False,
     "domain": None,
     "entities": None,
     "entity_detection": False,
-    "filter_profanity": False,
     "iab_categories": False,
     "iab_categories_result": None,
     "language_codes": None,
     "language_confidence_threshold": None,
     "language_model": "assemblyai_default",
-    "redact_pii": False,
-    "redact_pii_audio": False,
-    "redact_pii_audio_quality": None,
-    "redact_pii_policies": None,
     "sentiment_analysis": False,
     "sentiment_analysis_results": None,
     "speaker_labels": False,
@@ -52,10 +45,6 @@ _UNUSED: Mapping[str, Any] = {
     "summary_model": None,
     "summary_type": None,
     "temperature": None,
-    "webhook_auth": False,
-    "webhook_auth_header_name": None,
-    "webhook_status_code": None,
-    "webhook_url": None,
 }
 
 
@@ -81,6 +70,19 @@ def transcript(row: Row, result: Mapping[str, Any] | None) -> dict[str, Any]:
         "language_confidence": None,
         "speech_models": None if request.speech_models is None else list(request.speech_models),
         "throttled": row.status == QUEUED,
+        "webhook_auth": request.webhook_auth_header_name is not None,
+        "webhook_auth_header_name": request.webhook_auth_header_name,
+        "webhook_status_code": row.webhook_status_code,
+        "webhook_url": request.webhook_url,
+        "custom_spelling": request.custom_spelling,
+        "disfluencies": request.disfluencies,
+        "filter_profanity": request.filter_profanity,
+        "redact_pii": request.redact_pii,
+        "redact_pii_policies": request.redact_pii_policies,
+        "redact_pii_audio": request.redact_pii_audio,
+        "redact_pii_audio_quality": request.redact_pii_audio_quality if request.redact_pii_audio else None,
+        "redact_pii_return_unredacted": request.redact_pii_return_unredacted,
+        **_not_null(request),
     }
     if request.language_code is not None:
         body["language_code"] = request.language_code
@@ -90,6 +92,18 @@ def transcript(row: Row, result: Mapping[str, Any] | None) -> dict[str, Any]:
         body["text"] = DELETED_TEXT
     elif row.status == COMPLETED and result is not None:
         body.update(result)
+    return body
+
+
+def _not_null(request: TranscriptRequest) -> dict[str, Any]:
+    """Parameters that the schema lets be absent, but not null. Static entities are not in it at all."""
+    body: dict[str, Any] = {}
+    if request.keyterms_prompt is not None:
+        body["keyterms_prompt"] = request.keyterms_prompt
+    if request.redact_pii:
+        body["redact_pii_sub"] = request.redact_pii_sub
+    if request.redact_pii_audio_options is not None:
+        body["redact_pii_audio_options"] = request.redact_pii_audio_options
     return body
 
 
@@ -106,9 +120,9 @@ def list_item(row: Row, base_url: str) -> dict[str, Any]:
     }
 
 
-def result(heard: Recognition, request: TranscriptRequest, model: str) -> str:
+def result(heard: Recognition, said: Transcribed, request: TranscriptRequest, model: str) -> str:
     """The fields that a finished transcript has more than a waiting one, as JSON for the store."""
-    words = _words(heard, request)
+    words = said.words
     body: dict[str, Any] = {
         "text": joined(words),
         "words": words,
@@ -121,12 +135,11 @@ def result(heard: Recognition, request: TranscriptRequest, model: str) -> str:
     if request.multichannel:
         body["utterances"] = _utterances(words)
         body["audio_channels"] = len(heard.channels)
+    if request.redact_pii_return_unredacted:
+        body["unredacted_text"] = joined(said.unredacted)
+        body["unredacted_words"] = said.unredacted
+        body["unredacted_utterances"] = _utterances(said.unredacted) if request.multichannel else None
     return json.dumps(body, ensure_ascii=False, allow_nan=False)
-
-
-def joined(words: Iterable[Word]) -> str:
-    """The text of words."""
-    return " ".join(word["text"] for word in words)
 
 
 def mean_confidence(words: Sequence[Word]) -> float:
@@ -143,48 +156,6 @@ def span(words: Sequence[Word]) -> dict[str, Any]:
         "confidence": mean_confidence(words),
         "words": list(words),
     }
-
-
-def _words(heard: Recognition, request: TranscriptRequest) -> list[Word]:
-    words = [
-        _word(word, text, str(number) if request.multichannel else None)
-        for number, channel in enumerate(heard.channels, start=1)
-        for word in channel
-        if (text := _written(word.text, request))
-    ]
-    if request.multichannel:
-        words.sort(key=lambda word: (word["start"], word["channel"]))
-    return words
-
-
-def _word(word: RecognisedWord, text: str, channel: str | None) -> Word:
-    body: Word = {
-        "text": text,
-        "start": word.start_ms,
-        "end": word.end_ms,
-        "confidence": round(word.confidence, 5),
-        "speaker": channel,
-    }
-    if channel is not None:
-        body["channel"] = channel
-    return body
-
-
-def _written(text: str, request: TranscriptRequest) -> str:
-    """A word as it shall be written; empty if it was only punctuation and none is wanted."""
-    if not request.punctuate:
-        text = without_punctuation(text)
-    return text if request.format_text else text.lower()
-
-
-def without_punctuation(text: str) -> str:
-    """A word without the signs around it; those inside (``don't``, ``3.5``) belong to it."""
-    first, last = 0, len(text)
-    while first < last and not text[first].isalnum():
-        first += 1
-    while last > first and not text[last - 1].isalnum():
-        last -= 1
-    return text[first:last]
 
 
 def _utterances(words: Iterable[Word]) -> list[dict[str, Any]]:

@@ -11,13 +11,16 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from airflow_asr.local import render
+from airflow_asr.local import render, webhooks
 from airflow_asr.local.echo import EchoEngine, is_script
-from airflow_asr.local.engine import AudioError, Engine, UnsupportedLanguageError
+from airflow_asr.local.engine import AudioError, Engine, UnsupportedRequestError
 from airflow_asr.local.fetch import AudioFetcher
 from airflow_asr.local.media import head_of, not_audio, text_type
 from airflow_asr.local.params import TranscriptRequest
-from airflow_asr.local.store import PROCESSING, QUEUED, Row, Store
+from airflow_asr.local.redacted_audio import RedactedAudio
+from airflow_asr.local.store import COMPLETED, ERROR, PROCESSING, QUEUED, Row, Store
+from airflow_asr.local.transcribed import transcribed
+from airflow_asr.local.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +36,21 @@ class Runner:
     when the server died is found there and begun again.
     """
 
-    def __init__(self, store: Store, fetcher: AudioFetcher, engine: Engine, concurrency: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fetcher: AudioFetcher,
+        engine: Engine,
+        concurrency: int,
+        webhooks: Webhooks,
+        redacted: RedactedAudio,
+    ) -> None:
         self._store = store
         self._fetcher = fetcher
         self._engine = engine
         self._concurrency = concurrency
+        self._webhooks = webhooks
+        self._redacted = redacted
         self._lock = threading.Lock()
         self._running = 0
         self._waiting: deque[str] = deque()
@@ -113,12 +126,27 @@ class Runner:
             with self._fetcher.audio(row.audio_url) as path:
                 self._refuse_text(path)
                 heard = self._engine.recognise(path, request.recognition())
-            self._store.complete(transcript_id, render.result(heard, request, self._engine.name))
-        except (AudioError, UnsupportedLanguageError) as error:  # The engine may be another one since the last start.
-            self._store.fail(transcript_id, str(error))
+                said = transcribed(heard, request)
+                self._redacted.make(transcript_id, path, heard, said, request)
+            result = render.result(heard, said, request, self._engine.name)
+            done = self._store.complete(transcript_id, result, webhooks.ended(transcript_id, COMPLETED, request))
+            self._after(transcript_id, request, done=done)
+        except (AudioError, UnsupportedRequestError) as error:  # The engine may be another one since the last start.
+            self._fail(transcript_id, str(error), request)
         except Exception:
             _log.exception("Transcript %s failed", transcript_id)
-            self._store.fail(transcript_id, _SERVER_ERROR)
+            self._fail(transcript_id, _SERVER_ERROR, request)
+        self._webhooks.wake()
+
+    def _after(self, transcript_id: str, request: TranscriptRequest, *, done: bool) -> None:
+        """Tell of redacted audio, or remove it if the transcript was deleted meanwhile."""
+        if not done:
+            self._redacted.delete(transcript_id)
+        elif (url := self._redacted.url(transcript_id, request.base_url)) is not None:
+            self._webhooks.redacted_audio_ready(transcript_id, url)
+
+    def _fail(self, transcript_id: str, error: str, request: TranscriptRequest) -> None:
+        self._store.fail(transcript_id, error, webhooks.ended(transcript_id, ERROR, request))
 
     def _refuse_text(self, path: Path) -> None:
         head = head_of(path)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_asr.local.errors import ApiError
-from airflow_asr.local.render import Word, span, without_punctuation
+from airflow_asr.local.render import span
+from airflow_asr.local.words import Word, without_punctuation
 
 LONGEST_PHRASE = 5  # Words; the service's limit for word search.
 

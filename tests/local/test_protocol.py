@@ -200,10 +200,15 @@ class TestErrors:
             "Transcript lookup error, transcript id not found",
         )
 
-    @pytest.mark.parametrize("path", ["/", "/v2", "/v3/transcript", "/v2/transcript/x/nope", "/docs", "/openapi.json"])
+    @pytest.mark.parametrize("path", ["/", "/v2", "/v3/transcript", "/v2/transcript/x/srt/y", "/docs", "/openapi.json"])
     def test_unknown_path(self, http: Http, path: str) -> None:
         response = http.get(path)
         assert (response.status_code, response.json()) == (404, {"error": "Not found"})
+
+    def test_unknown_subtitle_format(self, http: Http) -> None:
+        response = http.get(f"/v2/transcript/{http.heard()['id']}/sub")
+        assert (response.status_code, response.text) == (404, "404: Not Found")
+        assert response.headers["Content-Type"].startswith("text/html")
 
     def test_wrong_method(self, http: Http) -> None:
         response = http.call("PUT", "/v2/transcript")

@@ -127,3 +127,21 @@ def test_delete(aai: Any, audio: Callable[..., str]) -> None:
     deleted = aai.Transcript.delete_by_id(transcript.id)
     assert (deleted.text, deleted.audio_url) == ("Deleted by user.", "http://deleted_by_user")
     assert aai.Transcript.get_by_id(transcript.id).text == "Deleted by user."
+
+
+def test_redaction(aai: Any, audio: Callable[..., str]) -> None:
+    config = aai.TranscriptionConfig(filter_profanity=True, keyterms_prompt=["Northgate"])
+    config.set_redact_pii(
+        policies=[aai.PIIRedactionPolicy.phone_number, aai.PIIRedactionPolicy.email_address],
+        substitution=aai.PIISubstitutionPolicy.entity_name,
+        redact_audio=True,
+    )
+    transcript = aai.Transcriber().transcribe(audio("Damn. Call 555-0134.", seconds=2), config)
+    assert transcript.error is None
+    assert transcript.text == "D***. Call [PHONE_NUMBER]."
+    assert "/redacted-audio/" in transcript.get_redacted_audio_url()
+
+
+def test_custom_spelling(aai: Any, audio: Callable[..., str]) -> None:
+    config = aai.TranscriptionConfig(disfluencies=True).set_custom_spelling({"SQL": ["sequel", "s q l"]})
+    assert aai.Transcriber().transcribe(audio("Um, Sequel. S Q L?"), config).text == "Um, SQL. SQL?"

@@ -18,14 +18,8 @@ pytest.importorskip("faster_whisper")
 
 from airflow_asr.local.decoding import SAMPLE_RATE, decode
 from airflow_asr.local.engine import AudioError, RecognisedWord, RecognitionRequest, UnsupportedLanguageError
-from airflow_asr.local.whisper import (
-    PACKAGED_SHA256,
-    ModelError,
-    WhisperEngine,
-    check_weights,
-    packaged_weights,
-    pieces,
-)
+from airflow_asr.local.weights import PACKAGED_SHA256, ModelError, check_weights, packaged_weights
+from airflow_asr.local.whisper import WhisperEngine, pieces
 
 pytestmark = pytest.mark.speech
 
