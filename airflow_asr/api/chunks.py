@@ -12,7 +12,7 @@ from airflow_asr.api.spans import Span, Turn, Word, join, pieces_of, speaker_of
 _SENTENCE_END = re.compile(r"[.!?…。！？؟۔।॥։]+[\"'”’»)\]」』]*$")
 # A full stop after these is part of the word.
 _ABBREVIATION = re.compile(
-    r"(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|no|nr|approx|dept|e\.g|i\.e|z\.b|d\.h|bzw|ca|usw|\w|(?:\w\.)+\w)\.",
+    r"(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|no|nr|approx|dept|e\.g|i\.e|z\.b|d\.h|bzw|ca|usw|[^\W\d]|(?:[^\W\d]\.)+[^\W\d])\.",
     re.IGNORECASE,
 )
 

@@ -160,6 +160,7 @@ def test_chunks_end_where_sentences_do_and_know_their_times_and_speakers() -> No
         ("Ask Mr. Smith today. He knows.", ["Ask Mr. Smith today.", "He knows."]),
         ("We met J. R. Ewing. Really?", ["We met J. R. Ewing.", "Really?"]),
         ("It costs 3.50 today. Right.", ["It costs 3.50 today.", "Right."]),
+        ("See you at 6. Thank you.", ["See you at 6.", "Thank you."]),
         ("Fruit, e.g. Apples, helps. Yes.", ["Fruit, e.g. Apples, helps.", "Yes."]),
         ("Well... maybe not. No!", ["Well... maybe not.", "No!"]),
         ('He said "No." Then he left.', ['He said "No."', "Then he left."]),

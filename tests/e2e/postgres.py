@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -41,6 +42,13 @@ class PostgresServer:
     def url(self) -> str:
         """The SQLAlchemy URL."""
         return f"postgresql+psycopg2://postgres@/postgres?host={self.directory}"
+
+    @property
+    def connection(self) -> str:
+        """An Airflow Connection, as JSON."""
+        return json.dumps(
+            {"conn_type": "postgres", "host": str(self.directory), "login": "postgres", "schema": "postgres"}
+        )
 
     def __enter__(self) -> Self:
         try:

@@ -112,6 +112,8 @@ class World:
     whisper: LocalService
     storage: ObjectStorage
     audio: Path
+    tables: str | None
+    """The Connection of a database for what DAGs make; None where there is none and they make a file."""
     dump: Callable[[], str]
     """Returns all that is in Airflow's database, as text."""
 
@@ -140,9 +142,10 @@ def world(database: str, home: Path) -> Iterator[World]:
     readme.write_dags(dags, home / "readme", RECORDINGS / "call-06-internet-outage.mp3")
     with ExitStack() as stack:
         url, dump = None, _sqlite_dump(home / "airflow" / "airflow.db")
+        connections: dict[str, str] = {}
         if database == "postgres":
             postgres = stack.enter_context(PostgresServer())
-            url, dump = postgres.url, postgres.dump
+            url, dump, connections["tables"] = postgres.url, postgres.dump, postgres.connection
         echo = stack.enter_context(EchoService(home / "echo"))
         whisper = stack.enter_context(LocalService(home / "whisper", engine="whisper"))
         storage = stack.enter_context(ObjectStorage())
@@ -152,6 +155,7 @@ def world(database: str, home: Path) -> Iterator[World]:
                 dags,
                 database_url=url,
                 connections={
+                    **connections,
                     "assemblyai_default": whisper.connection,
                     "echo": echo.connection,
                     "storage": storage.connection(),
@@ -160,7 +164,7 @@ def world(database: str, home: Path) -> Iterator[World]:
                 env={"AIRFLOW__CORE__PARALLELISM": "8", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5"},
             )
         )
-        yield World(airflow, echo, whisper, storage, home / "audio", dump)
+        yield World(airflow, echo, whisper, storage, home / "audio", next(iter(connections), None), dump)
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
