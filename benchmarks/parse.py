@@ -83,11 +83,12 @@ def import_and_report(subject: str) -> None:
     began = time.perf_counter()
     if subject == _PACKAGE:
         from airflow_asr.hooks.assemblyai import AssemblyAIHook  # noqa: F401
-        from airflow_asr.operators.assemblyai import AssemblyAISubmitTranscriptOperator  # noqa: F401
+        from airflow_asr.operators.assemblyai import AssemblyAITranscribeOperator  # noqa: F401
         from airflow_asr.sensors.assemblyai import AssemblyAITranscriptSensor  # noqa: F401
     elif subject == _EMPTY_DAG:
         DAG("empty", schedule=None)
     else:
+        sys.path.append(str(ROOT / "dags"))  # As Airflow does.
         loader = importlib.machinery.SourceFileLoader("dag_file", str(ROOT / subject))  # As Airflow loads it.
         spec = importlib.util.spec_from_loader("dag_file", loader)
         assert spec is not None

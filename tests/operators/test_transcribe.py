@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -276,6 +277,20 @@ def test_a_job_that_ran_out_of_time_is_left_alone_and_found_again(
         pass
     assert task.run(operator)["transcript_id"] == transcript_id
     assert submissions() == 1
+
+
+def test_all_tries_share_one_budget_from_the_first_submission(task: TaskInstance, record: Callable[..., str]) -> None:
+    operator = transcribe(record(process_s=2), deferrable=True, wait_timeout=900)
+    deadlines = {round(task.defer(operator).trigger.serialize()[1]["deadline"], 3) for _ in range(3)}
+    assert len(deadlines) == 1
+
+
+def test_a_try_does_not_wait_longer_than_its_execution_timeout(task: TaskInstance, record: Callable[..., str]) -> None:
+    operator = transcribe(record(process_s=2), deferrable=True, execution_timeout=timedelta(seconds=60))
+    deferred = task.defer(operator)
+    assert deferred.trigger.serialize()[1]["deadline"] == pytest.approx(time.time() + 60, abs=5)
+    assert deferred.timeout is not None
+    assert deferred.timeout < timedelta(seconds=240)
 
 
 # Outputs that cannot be written --------------------------------------------------------------------------------------
