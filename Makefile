@@ -25,6 +25,7 @@ down: ## Stop what `make up` started.
 	@if [ -x $(BIN)/python ] && [ -d .demo ]; then $(BIN)/python -m demo down; else echo 'Nothing is running.'; fi
 
 test: check ## Check the code, then run all tests.
+	@$(CHECK_BROWSER)
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.dev-is-installed ## Check style and types.
@@ -76,6 +77,19 @@ $(VENV)/.dev-is-installed: requirements/dev.txt requirements/demo.txt pyproject.
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.demo-is-installed $@  # Its packages are among these, in the same versions.
+
+# The report is tested in a browser. On a machine that has none, and where none can be installed, those tests are skipped.
+CHECK_BROWSER = \
+    if ! $(BIN)/python -c 'import sys; from demo.browser import find_chromium; sys.exit(not find_chromium())'; then \
+        if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+            echo 'Installing Chromium, for the tests of the report ...'; \
+            export DEBIAN_FRONTEND=noninteractive; \
+            install='apt-get install -y -qq --no-install-recommends chromium'; \
+            $$install >/dev/null 2>&1 || { apt-get update -qq && $$install >/dev/null; }; \
+        else \
+            echo 'There is no Chromium: the tests of the report in a browser are skipped.'; \
+        fi; \
+    fi
 
 # An environment whose Python is gone, or that was interrupted before it had pip, is made again.
 MAKE_VENV = \
