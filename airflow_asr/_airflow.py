@@ -62,6 +62,7 @@ def open_path(uri: str) -> UPath:
     from airflow.sdk import ObjectStoragePath  # Not at the top: DAG files would pay for it.
 
     from airflow_asr.api.errors import RequestError
+    from airflow_asr.api.redaction import redact_url
 
     scheme, separator, rest = uri.partition("://")
     conn_id = rest.partition("/")[0].rpartition("@")[0]
@@ -69,10 +70,11 @@ def open_path(uri: str) -> UPath:
         try:
             BaseHook.get_connection(conn_id)
         except AirflowNotFoundException:
+            name, colon, _ = conn_id.partition(":")  # What follows may be the secret of an access key.
             raise RequestError(
-                f"There is no Connection {conn_id!r}, which {uri!r} names. Make it, or name another one: "
-                f"{scheme}://conn_id@bucket/key."
+                f"There is no Connection {name + (':[hidden]' if colon else '')!r}, which the URI of {redact_url(uri)} "
+                "names before its @. Make it, or name another one there; keys and passwords go into the Connection."
             ) from None
     elif separator and scheme.lower() not in ("file", "local"):
-        log.info("%s names no Connection, so the credentials of this machine are used.", uri)
+        log.info("%s names no Connection, so the credentials of this machine are used.", redact_url(uri))
     return ObjectStoragePath(uri)  # type: ignore[return-value]  # It is one in all but its bases.

@@ -53,7 +53,7 @@ class ScriptedService:
             def handle_any(self) -> None:
                 script._answer(self)
 
-            do_GET = do_POST = do_DELETE = handle_any  # noqa: N815  the names that http.server looks for
+            do_GET = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815  the names that http.server looks for
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return super().date_time_string(time.time() + script.ahead_s)

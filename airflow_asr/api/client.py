@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from airflow_asr.api.errors import (
+    AssemblyAIError,
     InputError,
     InvalidReplyError,
     RedactedAudioGoneError,
@@ -324,5 +325,7 @@ def _with(reply: dict[str, Any], field: str, *, doing: str) -> dict[str, Any]:
 
 def _reading_failed(error: Exception) -> Exception:
     return (
-        error if isinstance(error, InputError) else InputError(f"Could not read the audio while uploading it: {error}")
+        error
+        if isinstance(error, AssemblyAIError)
+        else InputError(f"Could not read the audio while uploading it: {error}")
     )

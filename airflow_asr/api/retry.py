@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from airflow_asr.api.errors import AssemblyAIError, ForbiddenError, UploadRefusedError
+from airflow_asr.api.errors import AssemblyAIError, AudioChangedError, ForbiddenError, UploadRefusedError
 
 _UPLOAD_TRIES = 3  # The vendor's advice for 422; after that the file is to blame.
 
@@ -50,6 +50,8 @@ class RetryPolicy:
             return min(self.tries, _UPLOAD_TRIES)
         if isinstance(error, ForbiddenError) and error.perhaps_throttled:
             return min(self.tries, 2)
+        if isinstance(error, AudioChangedError):
+            return 1  # The task's retry takes what is there then, as another job; the same call would fail again.
         return self.tries if error.retryable else 1
 
 

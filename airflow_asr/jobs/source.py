@@ -109,7 +109,8 @@ class LocalAudio:
         """Upload the file and return its upload URL.
 
         Raises:
-            InputError: it can no longer be read, changed meanwhile, or was refused.
+            InputError: it can no longer be read, or was refused.
+            AudioChangedError: it changed since it was looked at.
             AssemblyAIError: the upload failed.
         """
         try:
@@ -117,7 +118,11 @@ class LocalAudio:
         except OSError as error:
             raise _unreadable(self.path, error) from None
         with file:
-            url = client.upload(file, size=self.size)
+            try:
+                url = client.upload(file, size=self.size)
+            except InputError:
+                self.check_unchanged()  # Too long or too short: it is still being written, most likely.
+                raise
         self.check_unchanged()
         return Delivery(url, uploaded=True)
 
@@ -216,7 +221,8 @@ def find_audio(audio: str | os.PathLike[str], *, open_path: Opener | None = None
         return _local(name.strip().partition("://")[2], upload)
     if open_path is None:
         raise InputError(f"`audio` {redact_url(name)!r}: {kind}:// is read by the operators and the hook, not here.")
-    return find_stored(name.strip(), kind, open_path, upload=upload)
+    # A key may end in a space. A line break at the end comes from a file or a template.
+    return find_stored(name.lstrip().rstrip("\t\r\n"), kind, open_path, upload=upload)
 
 
 def _url(name: str, upload: str) -> UrlAudio:
@@ -224,7 +230,8 @@ def _url(name: str, upload: str) -> UrlAudio:
     if upload == "always":
         raise InputError(
             f"`audio` {redact_url(url)!r}: the service fetches a URL by itself, so upload='always' does not go with "
-            "it. Name the object by its storage URI, such as s3://conn_id@bucket/key, to have it uploaded."
+            "it. To have it uploaded, name the object by its storage URI, such as s3://bucket/key with conn_id@ before "
+            "the bucket."
         )
     try:
         host = urlsplit(url).hostname
@@ -267,7 +274,12 @@ def _local(name: str, upload: str) -> LocalAudio:
         raise _unreadable(path, PermissionError("permission denied"))
     if upload == "never":
         raise InputError(f"{name!r} is on this worker's disk and can only be uploaded, but `upload` is 'never'.")
-    return LocalAudio(path, found.st_size, found.st_mtime_ns)
+    return LocalAudio(_without_dots(path), found.st_size, found.st_mtime_ns)
+
+
+def _without_dots(path: Path) -> Path:
+    """Return the one name of a file that its outputs and its record go by."""
+    return path.parent.resolve() / path.name if ".." in path.parts else path
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import AssemblyAIError, AudioChangedError, InputError, RequestError, ServiceError
 from airflow_asr.api.redaction import redact
 from airflow_asr.jobs.delivery import Delivery
+from airflow_asr.jobs.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A job may wait in the service's queue for a long time before its audio is fetched.
-SIGNED_FOR_S = 6 * 3600
 _BLOCK_BYTES = 8 * 1024 * 1024  # What is held in memory of an object that is streamed.
 
 # Scheme to the extra of this package that brings its provider.
@@ -31,7 +30,10 @@ _EXTRAS = {
     **dict.fromkeys(("gs", "gcs"), "gcs"),
     **dict.fromkeys(("abfs", "abfss", "adl", "az"), "azure"),
 }
+_SAME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs"}  # Other names for the same storage.
 _NO_PROVIDER = ("filesystem registered", "Unsupported filesystem")  # Airflow's words, and those of upath.
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError")
+_WRONG = (errno.EINVAL, errno.ENAMETOOLONG, errno.ENOSYS, errno.EREMCHG)  # What s3fs makes of 400, 501 and 301.
 # What the storages call that which changes with the content of an object, the best one first.
 _VERSIONS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "updated", "created")
 
@@ -82,18 +84,16 @@ class StoredAudio:
             AudioChangedError: it changed since it was looked at.
             AssemblyAIError: the upload failed.
         """
-        if self.upload != "always":
-            url = self._signed()
-            if url is not None:
-                self.check_unchanged()
-                return Delivery(url, uploaded=False)
-            if self.upload == "never":
-                raise InputError(
-                    f"{self.location} cannot be signed with this Connection, and `upload` is 'never'. Use a Connection "
-                    "with a key of its own, or upload='auto'."
-                )
+        self.check_unchanged()
+        url = None if self.upload == "always" else self._signed()
+        if url is not None:
+            return Delivery(url, uploaded=False)
         with storage_errors(self.location), self._open() as stream:
-            url = client.upload(stream, size=self.size)
+            try:
+                url = client.upload(_Reader(stream, self.location), size=self.size)
+            except InputError:
+                self.check_unchanged()  # Too long, too short or gone: a retry may take what is there now.
+                raise
         self.check_unchanged()
         return Delivery(url, uploaded=True)
 
@@ -111,17 +111,48 @@ class StoredAudio:
             )
 
     def _open(self) -> IO[bytes]:
-        # s3fs asks for each block of the version that it opened, and fails if there is another by then.
+        # s3fs asks for each block of the version that it opened, and fails if there is another by then. The size is not
+        # given: it would turn that off.
         stream = self.path.fs.open(self.path.path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
         return cast("IO[bytes]", stream)
 
     def _signed(self) -> str | None:
-        sign = _SIGNERS.get(_protocol(self.path), _sign_plain)
         try:
             return sign(self.path.fs, self.path.path)
         except Exception as error:
-            log.info("%s is not signed (%s); it is uploaded instead.", self.location, _reason(error))
-            return None
+            reason = _reason(error)
+        if self.upload == "never":
+            raise InputError(
+                f"{self.location} cannot be signed with this Connection ({reason}), and `upload` is 'never'. Use a "
+                "Connection with a key of its own, or upload='auto'."
+            )
+        log.info("%s is not signed (%s); it is uploaded instead.", redact(self.location), reason)
+        return None
+
+
+class _Reader:
+    """Reads an object, and fails with errors of ours.
+
+    An OSError of the storage in the middle of an upload would pass for one of the connection to the service; urllib3
+    even takes a reset or a broken pipe for an early reply, and waits for it.
+    """
+
+    def __init__(self, stream: IO[bytes], location: str) -> None:
+        self._stream = stream
+        self._location = location
+
+    def read(self, size: int = -1, /) -> bytes:
+        with storage_errors(self._location):
+            return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        return True
 
 
 def find_stored(uri: str, scheme: str, open_path: Callable[[str], UPath], *, upload: str) -> StoredAudio:
@@ -139,9 +170,19 @@ def find_stored(uri: str, scheme: str, open_path: Callable[[str], UPath], *, upl
         ServiceError: the storage could not be reached.
     """
     location = without_connection(uri)
+    bucket, _, key = location.partition("://")[2].partition("/")
+    if scheme in _EXTRAS and not bucket:
+        raise InputError(
+            f"{location} names no bucket. Give it as {scheme}://bucket/key, with conn_id@ before the bucket."
+        )
     with storage_errors(location, scheme):
         path = open_path(uri)
         path.fs  # noqa: B018  makes the connection; later calls would fall back to the machine's own credentials
+    if not path.path.rstrip("/").endswith(key.rstrip("/")):
+        raise InputError(
+            f"{location!r} would be read as {path.path!r}, another object. A key with a tab or a line break in it, "
+            "or with a `?` or `#` at its end, cannot be given as a URI. Rename it, or give a signed https URL."
+        )
     found = _look(path, location)
     if found.get("type") == "directory" or not path.name:
         raise InputError(
@@ -161,10 +202,10 @@ def version_of(info: Mapping[str, Any]) -> str:
 
 
 def without_connection(uri: str) -> str:
-    """Return a URI without the connection id before its bucket."""
+    """Return a URI without the connection id before its bucket, and with the usual name of its scheme."""
     scheme, _, rest = uri.partition("://")
     bucket, slash, key = rest.partition("/")
-    return f"{scheme.lower()}://{bucket.rpartition('@')[2]}{slash}{key}"
+    return f"{_SAME.get(scheme.lower(), scheme.lower())}://{bucket.rpartition('@')[2]}{slash}{key}"
 
 
 @contextmanager
@@ -174,26 +215,50 @@ def storage_errors(location: str, scheme: str = "") -> Iterator[None]:
         yield
     except AssemblyAIError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"There is nothing at {location}: no such bucket, or no such key in it.") from None
-    except PermissionError:
-        raise RequestError(
-            f"{location}: the storage refuses (permission denied). Check what the Connection in its URI may do."
-        ) from None
     except ImportError as error:
         raise RequestError(f"{location}: {_reason(error)}. {_install(scheme)}") from None
     except Exception as error:
-        raise _other(location, scheme, error) from None
+        raise _ours(location, scheme, error) from None
 
 
-def _other(location: str, scheme: str, error: Exception) -> AssemblyAIError:
+def _ours(location: str, scheme: str, error: Exception) -> AssemblyAIError:
+    kind, status = type(error).__name__, _status(error)
+    if kind == "FileExpired":
+        return AudioChangedError(f"{location} changed while it was being read; a retry takes what is there then.")
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return InputError(f"There is nothing at {location}: no such bucket, or no such key in it.")
+    if kind in _NO_CREDENTIALS:
+        return RequestError(
+            f"{location}: there are no credentials that work ({_reason(error)}). Put them into a Connection, and name "
+            "it in the URI: conn_id@ before the bucket."
+        )
+    if isinstance(error, PermissionError) or status in (401, 403) or str(error).startswith("Forbidden"):
+        return RequestError(
+            f"{location}: the storage refuses: permission denied ({_reason(error)}). Check what the Connection in its "
+            "URI may do (with none, it is what this machine may do), and that its credentials have not expired. S3 "
+            "also says so of a key that is not there, to who may not list the bucket."
+        )
     if isinstance(error, ValueError) and any(said in str(error) for said in _NO_PROVIDER):
         return RequestError(f"{location}: Airflow knows no storage for {scheme}://. {_install(scheme)}")
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        return RequestError(f"{location}: there are no credentials. Name a Connection: {scheme}://conn_id@bucket/key.")
-    if type(error).__name__ == "FileExpired":
-        return AudioChangedError(f"{location} changed while it was being read; a retry takes what is there then.")
+    if _is_wrong(error, kind, status):
+        return RequestError(
+            f"{location}: the storage calls the request wrong ({_reason(error)}). Are the credentials whole and not "
+            "expired, are region and endpoint the bucket's, and is it a name that the storage allows?"
+        )
     return ServiceError(f"{location} could not be read: {_reason(error)}.")
+
+
+def _is_wrong(error: Exception, kind: str, status: int | None) -> bool:
+    """Say whether the same request would fail again."""
+    if status is not None:
+        return 400 <= status < 500 and status not in (408, 429)
+    return kind == "ParamValidationError" or isinstance(error, ValueError) or getattr(error, "errno", None) in _WRONG
+
+
+def _status(error: Exception) -> int | None:
+    """Return the HTTP status that an error of Google's or Azure's storage carries."""
+    found = str(getattr(error, "status_code", None) or getattr(error, "code", None))
+    return int(found) if found.isdecimal() else None
 
 
 def _install(scheme: str) -> str:
@@ -210,49 +275,5 @@ def _look(path: UPath, location: str) -> dict[str, Any]:
         return dict(path.fs.info(path.path))
 
 
-def _protocol(path: UPath) -> str:
-    protocol = path.fs.protocol
-    return protocol if isinstance(protocol, str) else protocol[0]
-
-
 def _reason(error: Exception) -> str:
     return redact(f"{type(error).__name__}: {error}".rstrip(". "))
-
-
-# Each signature differs from every other, so that a job can be told from another one of the same object: a nonce goes
-# into a parameter that is signed and that only changes a header of the storage's reply.
-
-
-def _nonce() -> str:
-    return f'inline; filename="{secrets.token_hex(16)}"'
-
-
-def _sign_s3(fs: Any, path: str) -> str:
-    if fs.anon:
-        raise PermissionError("no credentials")
-    config = {"signature_version": "s3v4", **(fs.config_kwargs or {})}  # s3fs takes version 2 in some regions.
-    signer = type(fs)(**{**fs.storage_options, "config_kwargs": config})
-    return str(signer.sign(path, expiration=SIGNED_FOR_S, ResponseContentDisposition=_nonce()))
-
-
-def _sign_gcs(fs: Any, path: str) -> str:
-    return str(fs.sign(path, expiration=SIGNED_FOR_S, version="v4", response_disposition=_nonce()))
-
-
-def _sign_azure(fs: Any, path: str) -> str:
-    return str(fs.sign(path, expiration=SIGNED_FOR_S, content_disposition=_nonce()))
-
-
-def _sign_plain(fs: Any, path: str) -> str:
-    raise NotImplementedError("this storage is not known to sign")
-
-
-_SIGNERS: dict[str, Callable[[Any, str], str]] = {
-    "s3": _sign_s3,
-    "s3a": _sign_s3,
-    "gs": _sign_gcs,
-    "gcs": _sign_gcs,
-    "abfs": _sign_azure,
-    "az": _sign_azure,
-    "abfss": _sign_azure,
-}

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_asr.api.client import AssemblyAIClient
-from airflow_asr.api.errors import InputError
+from airflow_asr.api.errors import AudioChangedError, InputError
+from airflow_asr.api.retry import NO_RETRY
 from airflow_asr.jobs.source import LocalAudio, UrlAudio, find_audio
 from tests.scripted_service import ScriptedService
 
@@ -53,12 +54,26 @@ def test_a_file_that_went_away_before_the_upload_is_named(service: ScriptedServi
     assert service.requests == []
 
 
-def test_a_file_that_grew_since_it_was_found_is_not_uploaded_in_part(service: ScriptedService, recording: Path) -> None:
+@pytest.mark.parametrize("quarters", [9, 11])
+def test_a_file_that_grew_or_shrank_since_it_was_found_is_left_to_a_retry(
+    service: ScriptedService, recording: Path, quarters: int
+) -> None:
     service.json({"upload_url": "https://cdn.assemblyai.com/upload/abc"})
     audio = find_audio(recording)
-    recording.write_bytes(b"RIFF" * 11)
-    with AssemblyAIClient("0123456789", base_url=service.url) as client, pytest.raises(InputError, match="grew"):
+    recording.write_bytes(b"RIFF" * quarters)
+    with (
+        AssemblyAIClient("0123456789", base_url=service.url, retry=NO_RETRY) as client,
+        pytest.raises(AudioChangedError, match="changed while it was being read") as raised,
+    ):
         audio.deliver(client)
+    assert raised.value.retryable
+
+
+def test_a_file_has_one_name(recording: Path) -> None:
+    (recording.parent / "sub").mkdir()
+    roundabout = find_audio(f"{recording.parent}/sub/../{recording.name}")
+    assert roundabout.location == str(recording)
+    assert roundabout.identity == find_audio(recording).identity
 
 
 def test_a_file_is_the_same_audio_until_its_size_or_time_changes(recording: Path) -> None:

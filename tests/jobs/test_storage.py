@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
 from airflow_asr._airflow import open_path
 from airflow_asr.api.client import AssemblyAIClient
@@ -22,44 +23,17 @@ from airflow_asr.api.errors import (
     ServiceError,
 )
 from airflow_asr.exceptions import AssemblyAIFailException
+from airflow_asr.jobs.signing import SIGNED_FOR_S
 from airflow_asr.jobs.source import AudioSource, find_audio
-from airflow_asr.jobs.storage import SIGNED_FOR_S, version_of, without_connection
+from airflow_asr.jobs.storage import version_of, without_connection
 from airflow_asr.local.testing import LocalServer, scripted_audio
 from airflow_asr.operators.assemblyai import AssemblyAITranscribeOperator
+from tests.jobs.conftest import KEY
 from tests.object_storage import BUCKET, ObjectStorage
 from tests.operators.running import TaskInstance
+from tests.scripted_service import Reply, ScriptedService
 
-KEY = "local-key-0123456789"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ObjectStorage]:
-    with ObjectStorage() as storage:
-        yield storage
-
-
-@pytest.fixture(autouse=True)
-def storage(running: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
-    from airflow.sdk.io import store
-
-    monkeypatch.setenv("AIRFLOW_CONN_CALLS", running.connection())
-    # What Airflow remembers of a Connection must not outlive the test that made it.
-    monkeypatch.setattr(store, "_STORE_CACHE", {})
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    return running
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LocalServer]:
-    with LocalServer(api_key=KEY) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: LocalServer) -> Iterator[AssemblyAIClient]:
-    with AssemblyAIClient(KEY, base_url=server.url) as client:
-        yield client
+pytestmark = pytest.mark.usefixtures("storage")
 
 
 @pytest.fixture
@@ -139,48 +113,6 @@ def test_storage_that_cannot_sign_is_streamed_unless_that_is_forbidden(
         find("a.wav", upload="never").deliver(client)
 
 
-class Cloud:
-    """What the file systems of other clouds are asked for; their services are not here."""
-
-    def __init__(self, protocol: tuple[str, ...]) -> None:
-        self.protocol = protocol
-        self.asked: dict[str, Any] = {}
-
-    def sign(self, path: str, **asked: Any) -> str:
-        self.asked = asked
-        return f"https://cloud.example/{path}?sig=1"
-
-    def invalidate_cache(self) -> None:
-        pass
-
-    def info(self, path: str) -> dict[str, Any]:
-        return {"size": 5, "etag": '"abc"', "type": "file"}
-
-
-@pytest.mark.parametrize(
-    ("protocol", "scheme", "version", "nonce"),
-    [(("gs", "gcs"), "gs", "v4", "response_disposition"), (("abfs", "az"), "abfs", None, "content_disposition")],
-)
-def test_other_clouds_are_asked_for_unique_signatures(
-    client: AssemblyAIClient, protocol: tuple[str, ...], scheme: str, version: str | None, nonce: str
-) -> None:
-    class Path:
-        fs = Cloud(protocol)
-        path = "bucket/a.wav"
-        name = "a.wav"
-
-    def open_one(_: str) -> Any:
-        return Path()
-
-    audio = find_audio(f"{scheme}://conn@bucket/a.wav", open_path=open_one)
-    nonces = []
-    for _ in range(2):
-        assert not audio.deliver(client).uploaded
-        assert (Path.fs.asked["expiration"], Path.fs.asked.get("version")) == (SIGNED_FOR_S, version)
-        nonces.append(Path.fs.asked[nonce])
-    assert len(set(nonces)) == 2
-
-
 # Identity ------------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +142,7 @@ def test_any_key_can_be_read(storage: ObjectStorage, client: AssemblyAIClient, k
 def test_the_connection_is_no_part_of_a_location() -> None:
     assert without_connection("S3://conn@bucket/a@b/c.wav") == "s3://bucket/a@b/c.wav"
     assert without_connection("s3://bucket/a.wav") == "s3://bucket/a.wav"
+    assert without_connection("s3a://conn@bucket/a.wav") == "s3://bucket/a.wav"
     assert version_of({"size": 1}) == ""
 
 
@@ -350,20 +283,25 @@ def test_an_object_that_is_replaced_while_it_is_transcribed_is_transcribed_again
 
 
 def test_a_signature_that_has_expired_is_made_again(
-    storage: ObjectStorage, task: TaskInstance, submissions: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    storage: ObjectStorage,
+    task: TaskInstance,
+    submissions: Callable[[], int],
+    service: ScriptedService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The storage of the test does not look at the time of a signature, so the first URL is broken by hand."""
+    """The storage of the tests does not look at the time of a signature: another server refuses the first URL."""
+    service.add(Reply(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"))
     storage.put("a.wav", scripted_audio("Yes.", process_s=0))
-    from airflow_asr.jobs import storage as under_test
+    real, made = S3FileSystem.sign, []
 
-    real, made = under_test._SIGNERS["s3"], []
-
-    def sign(fs: Any, path: str) -> str:
+    def sign(fs: Any, path: str, **asked: Any) -> str:
         made.append(path)
-        return real(fs, path) if len(made) > 1 else "http://127.0.0.1:9/expired?X-Amz-Signature=SECRET"
+        url: str = real(fs, path, **asked)
+        return url.replace(storage.url, service.url) if len(made) == 1 else url
 
-    monkeypatch.setitem(under_test._SIGNERS, "s3", sign)
+    monkeypatch.setattr(S3FileSystem, "sign", sign)
     assert task.run(transcribe(uri("a.wav")))["text"] == "Yes."
+    assert [request.method for request in service.requests] == ["GET"]
     assert submissions() == 2
 
 
