@@ -25,6 +25,7 @@ class ObjectStorage:
         self._server.start()
         _, port = self._server.get_host_and_port()
         self.url = f"http://127.0.0.1:{port}"
+        self._moto("reset")  # Servers of one process share what is in them.
         self.client = boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -68,6 +69,9 @@ class ObjectStorage:
             self._authorise_after("inf")
 
     def _authorise_after(self, requests_left: str) -> None:
+        self._moto("reset-auth", requests_left)
+
+    def _moto(self, action: str, data: str | None = None) -> None:
         with requests.Session() as session:
             session.trust_env = False
-            session.post(f"{self.url}/moto-api/reset-auth", data=requests_left, timeout=10).raise_for_status()
+            session.post(f"{self.url}/moto-api/{action}", data=data, timeout=10).raise_for_status()
