@@ -20,25 +20,11 @@ from airflow_asr.api.errors import (
 )
 from airflow_asr.exceptions import AssemblyAIFailException
 from airflow_asr.operators.assemblyai import AssemblyAISubmitTranscriptOperator
+from tests.operators.running import TaskState
 from tests.scripted_service import Reply, ScriptedService
 
 KEY = "0123456789abcdef0123456789abcdef"
 URL = "https://bucket.example/a.wav?X-Amz-Signature=SECRET"
-
-
-class TaskState:
-    """What the operator uses of Airflow's task state store."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
-        self.retentions: list[Any] = []
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.kept.get(key, default)
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        self.kept[key] = json.loads(json.dumps(value))
-        self.retentions.append(retention)
 
 
 @pytest.fixture
