@@ -5,10 +5,17 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser import browser
 from tests.e2e.world import RECORDINGS, Run, World
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+__all__ = ["browser"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.speech]
 
@@ -45,6 +52,17 @@ def test_the_report_tells_of_every_call(ended: Ended) -> None:
     assert "hotel" in html
     assert "agent" in html
     assert "Transcoding failed" in html
+
+
+def test_a_browser_shows_the_report_on_a_phone_in_the_dark(ended: Ended, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="dark")
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((ended.output / "report.html").as_uri())
+    assert page.locator("svg rect").count() > 10 * len(CALLS)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert said == []
 
 
 def test_a_recording_that_failed_is_named_at_the_end(ended: Ended) -> None:
