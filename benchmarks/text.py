@@ -1,5 +1,7 @@
 """Measures how long it takes to read a long transcript and to cut it up: 30,000 words, about three hours of speech.
 
+The transcript has words and utterances, as the service gives them with ``speaker_labels``.
+
 Run it as ``python -m benchmarks.text [--rounds 7]``.
 """
 
@@ -25,12 +27,14 @@ Steps = dict[str, Callable[[Transcript], object]]
 
 STEPS: Steps = {
     "words": lambda transcript: transcript.words,
+    "utterances, their texts": lambda transcript: [said.text for said in transcript.utterances],
     "turns": lambda transcript: transcript.turns(max_gap_ms=2000),
     f"between, {_INTERVALS} times": lambda transcript: [
         transcript.between(number * _STEP_MS * 30, number * _STEP_MS * 30 + 10_000).confidence
         for number in range(_INTERVALS)
     ],
     "chunks of 1,000 characters": lambda transcript: list(transcript.chunks(1000, overlap=1)),
+    "chunks of 100,000 characters": lambda transcript: list(transcript.chunks(100_000, overlap=1)),
 }
 
 
@@ -72,7 +76,16 @@ def _reply() -> dict[str, Any]:
         start = number * _STEP_MS
         speaker = "AB"[number // _TURN % 2]
         words.append({"text": text, "start": start, "end": start + _WORD_MS, "confidence": 0.9, "speaker": speaker})
-    return {"id": "t-1", "status": "completed", "text": " ".join(word["text"] for word in words), "words": words}
+    utterances = []
+    for first in range(0, WORDS, _TURN):
+        said = words[first : first + _TURN]
+        times = {"start": said[0]["start"], "end": said[-1]["end"], "speaker": said[0]["speaker"]}
+        utterances.append({**times, "confidence": 0.9, "text": _text(said), "words": said})
+    return {"id": "t-1", "status": "completed", "text": _text(words), "words": words, "utterances": utterances}
+
+
+def _text(words: list[dict[str, Any]]) -> str:
+    return " ".join(word["text"] for word in words)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
+from airflow_asr.api.sentences import ends_sentence
 from airflow_asr.api.spans import Span, Turn, Word, join, pieces_of, speaker_of
 
-# What ends a sentence in scripts that the service transcribes, and what may close after it.
-_SENTENCE_END = re.compile(r"[.!?…。！？؟۔।॥։]+[\"'”’»)\]」』]*$")
-# A full stop after these is part of the word.
-_ABBREVIATION = re.compile(
-    r"(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|no|nr|approx|dept|e\.g|i\.e|z\.b|d\.h|bzw|ca|usw|[^\W\d]|(?:[^\W\d]\.)+[^\W\d])\.",
-    re.IGNORECASE,
-)
-
-Size = Callable[[str], int]
+Fits = Callable[[Sequence[Word]], bool]
 
 
 class Chunk(Span):
@@ -31,73 +24,79 @@ class Chunk(Span):
         self.index = index
 
 
-def chunks_of(turns: Iterable[Turn], max_size: int, size: Size, overlap: int) -> Iterator[Chunk]:
-    """Yield chunks; see :meth:`airflow_asr.api.transcript.Transcript.chunks`."""
+def chunks_of(turns: Sequence[Turn], max_size: int, size: Callable[[str], int], overlap: int) -> Iterator[Chunk]:
+    """Return chunks; see :meth:`airflow_asr.api.transcript.Transcript.chunks`."""
+    # Not in the generator, which would not raise before its first chunk is asked for.
     if max_size < 1 or overlap < 0:
         raise ValueError(f"No chunks of {max_size} with an overlap of {overlap}: give max_size >= 1 and overlap >= 0.")
-    kept: list[list[Word]] = []  # Sentences of the chunk that is being filled.
-    fresh = 0  # How many of them were in no chunk before.
-    index = 0
-    for sentence in _sentences(turns, max_size, size):
-        if fresh and size(_readable(_flat([*kept, sentence]))) > max_size:
-            yield Chunk(_flat(kept), index)
-            index += 1
-            kept = kept[-overlap:] if overlap else []
-            fresh = 0
-        while kept and not fresh and size(_readable(_flat([*kept, sentence]))) > max_size:
-            kept.pop(0)  # What is repeated makes room for what is new.
-        kept.append(sentence)
-        fresh += 1
-    if fresh:
-        yield Chunk(_flat(kept), index)
+    return _chunks(turns, lambda words: size(_readable(words)) <= max_size, overlap)
 
 
-def _sentences(turns: Iterable[Turn], max_size: int, size: Size) -> Iterator[list[Word]]:
-    """Yield the sentences of each turn; one that is too long by itself comes in parts."""
+def _chunks(turns: Sequence[Turn], fits: Fits, overlap: int) -> Iterator[Chunk]:
+    sentences = [part for sentence in _sentences(turns) for part in _parts(sentence, fits)]
+    first = new = index = count = 0  # A chunk begins with its first sentence; from `new` on, they are in no other.
+
+    def fit(number: int) -> bool:
+        return fits(_flat(sentences[first : first + number]))
+
+    while new < len(sentences):
+        first = max(first, new - overlap)
+        while first < new and not fit(new - first + 1):
+            first += 1  # What is repeated makes room for what is new.
+        count = _most(fit, new - first + 1, len(sentences) - first, count)
+        new = first + count
+        yield Chunk(_flat(sentences[first:new]), index)
+        index += 1
+
+
+def _sentences(turns: Sequence[Turn]) -> Iterator[list[Word]]:
+    """Yield the sentences of each turn."""
+    # Without `format_text` nothing has capitals, and a small letter does not tell that a sentence goes on.
+    capitals = any(word.text[:1].isupper() for turn in turns for word in turn.words)
     for turn in turns:
         sentence: list[Word] = []
-        for word, following in zip(turn.words, [*turn.words[1:], None], strict=True):
+        last = len(turn.words) - 1
+        for number, word in enumerate(turn.words):
             sentence.append(word)
-            if following is None or ends_sentence(word.text, following.text):
-                yield from _parts(sentence, max_size, size)
+            if number == last or ends_sentence(word.text, turn.words[number + 1].text if capitals else ""):
+                yield sentence
                 sentence = []
 
 
-def _parts(sentence: list[Word], max_size: int, size: Size) -> Iterator[list[Word]]:
-    """Cut a sentence between words, as rarely as it goes. Counting may be slow, so it is not done for each word."""
+def _parts(sentence: Sequence[Word], fits: Fits) -> Iterator[Sequence[Word]]:
+    """Cut a sentence that is too long by itself between words, as rarely as it goes."""
+    if fits(sentence):
+        yield sentence
+        return
+    start = count = 0
 
-    def fits(words: int) -> bool:
-        return size(join(word.text for word in sentence[:words])) <= max_size
+    def fit(number: int) -> bool:
+        return fits(sentence[start : start + number])
 
-    while not fits(len(sentence)):
-        most = 1
-        while most < len(sentence) and fits(2 * most):
-            most *= 2
-        count = most + bisect_left(range(most + 1, min(2 * most, len(sentence)) + 1), True, key=lambda n: not fits(n))
-        if count >= len(sentence):
-            break
-        yield sentence[:count]
-        sentence = sentence[count:]
-    yield sentence
+    while start < len(sentence):
+        count = _most(fit, 1, len(sentence) - start, count)
+        yield sentence[start : start + count]
+        start += count
 
 
-def ends_sentence(text: str, following: str) -> bool:
-    """Say whether a sentence ends with a word, given the word after it."""
-    if not _SENTENCE_END.search(text):
-        return False
-    if text.endswith(".") and _ABBREVIATION.fullmatch(text):
-        return False
-    return not following[:1].islower()
+def _most(fit: Callable[[int], bool], least: int, limit: int, guess: int) -> int:
+    """Return the most that fits, from ``least``, which is taken in any case, to ``limit``.
+
+    Counting tokens is slow, so it is done as rarely as it goes: first near the guess, in growing steps, then by halves.
+    """
+    found, step = least, 1
+    tried = min(max(guess, least + 1), limit)
+    while tried <= limit and fit(tried):
+        found, tried, step = tried, tried + step, 2 * step
+    return found + bisect_left(range(found + 1, min(tried, limit + 1)), True, key=lambda number: not fit(number))
 
 
 def _readable(words: Sequence[Word]) -> str:
     """Return the text; where the speaker changes, each has a line that begins with who speaks."""
-    runs = list(pieces_of(words))
-    speakers = {speaker_of(run.words[0]) for run in runs}
-    if len(speakers) < 2:
+    if len({speaker_of(word) for word in words}) < 2:
         return join(word.text for word in words)
-    return "\n".join(f"{speaker_of(run.words[0]) or '?'}: {run.text}" for run in runs)
+    return "\n".join(f"{speaker_of(run.words[0]) or '?'}: {run.text}" for run in pieces_of(words))
 
 
-def _flat(sentences: Iterable[list[Word]]) -> list[Word]:
-    return [word for sentence in sentences for word in sentence]
+def _flat(sentences: Iterable[Sequence[Word]]) -> list[Word]:
+    return list(chain.from_iterable(sentences))

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 
@@ -118,13 +118,19 @@ class Timeline:
         return Span([word for word in self._words[first:last] if _end(word) > start_ms])
 
 
-def turns_of(pieces: Iterable[Turn], max_gap_ms: float | None) -> Iterator[Turn]:
-    """Join neighbours of one speaker; part them again where nobody speaks for longer than ``max_gap_ms``."""
-    for turn in _joined(pieces):
-        if max_gap_ms is None or len(turn.words) < 2:
-            yield turn
-        else:
-            yield from _parted(turn, max_gap_ms)
+def turns_of(pieces: Iterable[Turn], max_gap_ms: float) -> Iterator[Turn]:
+    """Join neighbours of one speaker, but not where nobody speaks for longer than ``max_gap_ms``."""
+    run: list[Turn] = []
+    end_ms = 0
+    for piece in chain.from_iterable(_parted(piece, max_gap_ms) for piece in pieces):
+        same = run and (piece.speaker, piece.channel) == (run[-1].speaker, run[-1].channel)
+        if run and not (same and piece.start_ms - end_ms <= max_gap_ms):
+            yield _merge(run)
+            run = []
+        end_ms = max(end_ms, piece.end_ms) if run else piece.end_ms
+        run.append(piece)
+    if run:
+        yield _merge(run)
 
 
 def pieces_of(words: Iterable[Word]) -> Iterator[Turn]:
@@ -139,17 +145,6 @@ def pieces_of(words: Iterable[Word]) -> Iterator[Turn]:
         yield _turn(run)
 
 
-def _joined(pieces: Iterable[Turn]) -> Iterator[Turn]:
-    last: list[Turn] = []
-    for piece in pieces:
-        if last and (piece.speaker, piece.channel) != (last[-1].speaker, last[-1].channel):
-            yield _merge(last)
-            last = []
-        last.append(piece)
-    if last:
-        yield _merge(last)
-
-
 def _merge(pieces: list[Turn]) -> Turn:
     if len(pieces) == 1:
         return pieces[0]
@@ -162,14 +157,17 @@ def _merge(pieces: list[Turn]) -> Turn:
     )
 
 
-def _parted(turn: Turn, max_gap_ms: float) -> Iterator[Turn]:
+def _parted(piece: Turn, max_gap_ms: float) -> Iterator[Turn]:
     run: list[Word] = []
-    for word in turn.words:
-        if run and word.start_ms - run[-1].end_ms > max_gap_ms:
-            yield Turn(run, None, turn.speaker, turn.channel)
+    end_ms = 0
+    for word in piece.words:
+        if run and word.start_ms - end_ms > max_gap_ms:
+            yield Turn(run, None, piece.speaker, piece.channel)
             run = []
+        end_ms = max(end_ms, word.end_ms) if run else word.end_ms
         run.append(word)
-    yield turn if len(run) == len(turn.words) else Turn(run, None, turn.speaker, turn.channel)
+    # What is whole keeps the text that the service gave.
+    yield piece if len(run) == len(piece.words) else Turn(run, None, piece.speaker, piece.channel)
 
 
 def _turn(words: list[Word]) -> Turn:
@@ -186,19 +184,24 @@ def speaker_of(word: Word) -> str | None:
     return word.speaker if word.speaker is not None else word.channel
 
 
-# Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words; so is their punctuation.
-_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")
+# Chinese, Japanese, Thai, Lao, Tibetan, Burmese and Khmer are written without spaces between words; so is their
+# punctuation, but for marks that other scripts use as well.
+_NO_SPACES = "[\u0e00-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef\U00020000-\U0003ffff]"
+_SHARED_MARKS = "[“”‘’…—]*"
+_ANYWHERE = re.compile(_NO_SPACES)
+_AT_START = re.compile(_SHARED_MARKS + _NO_SPACES)
+_AT_END = re.compile(_NO_SPACES + _SHARED_MARKS + "$")
 
 
 def join(texts: Iterable[str]) -> str:
     """Join texts by a space, except between two that belong to scripts without spaces."""
-    joined: list[str] = []
-    last = " "
-    for text in texts:
-        if not text:
-            continue
-        if joined and not (_NO_SPACES.match(last) and _NO_SPACES.match(text)):
-            joined.append(" ")
-        joined.append(text)
-        last = text[-1]
-    return "".join(joined)
+    present = [text for text in texts if text]
+    joined = " ".join(present)
+    if not _ANYWHERE.search(joined):
+        return joined
+    parts = present[:1]
+    for last, text in pairwise(present):
+        if not (_AT_START.match(text) and _AT_END.search(last)):
+            parts.append(" ")
+        parts.append(text)
+    return "".join(parts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
 
 from airflow_asr.api.chunks import Chunk, chunks_of
 from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.spans import Span, Timeline, Turn, Word, pieces_of, turns_of
+from airflow_asr.api.utterances import Json, Utterance, objects, read_utterance, read_words
 
 __all__ = [
     "Chunk",
@@ -21,8 +22,7 @@ __all__ = [
     "Word",
 ]
 
-Json = Mapping[str, Any]
-
+_GIVE = "Give an output in the format `json`, whole, or the service's reply to a GET of the transcript."
 _DELETED_TEXT = "Deleted by user."
 _DELETED_URL = "http://deleted_by_user"
 
@@ -37,23 +37,6 @@ class TranscriptStatus:
 
     ENDED = frozenset({COMPLETED, ERROR})
     KNOWN = frozenset({QUEUED, PROCESSING, COMPLETED, ERROR})
-
-
-class Utterance(NamedTuple):
-    """What one speaker, or one channel, said without a break. Times are milliseconds."""
-
-    text: str
-    start_ms: int
-    end_ms: int
-    confidence: float | None
-    speaker: str | None
-    channel: str | None
-    words: Sequence[Word] = ()
-
-    @property
-    def duration_ms(self) -> int:
-        """How long it lasted, in milliseconds."""
-        return max(self.end_ms - self.start_ms, 0)
 
 
 class Transcript:
@@ -71,14 +54,17 @@ class Transcript:
         """Return the transcript that an output in the format ``json`` holds.
 
         Raises:
-            ValueError: it holds none.
+            ValueError: it holds none. The message says what is wrong, and shows nothing of the text.
         """
         try:
             raw = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"This is no transcript but text that is not JSON ({type(error).__name__}).") from None
-        if not isinstance(raw, dict) or not raw.get("id") or not raw.get("status"):
-            raise ValueError("This is no transcript: it has no id and status. Give an output in the format `json`.")
+            raise ValueError(f"This is no transcript: it is not JSON ({error}). {_GIVE}") from None
+        if not isinstance(raw, dict):
+            raise ValueError(f"This is no transcript: it is JSON, but no object. {_GIVE}")
+        for name in ("id", "status"):
+            if not isinstance(raw.get(name), str) or not raw[name]:
+                raise ValueError(f"This is no transcript: it has no `{name}`. {_GIVE}")
         return cls(raw)
 
     def __repr__(self) -> str:
@@ -147,38 +133,35 @@ class Transcript:
     @cached_property
     def words(self) -> Sequence[Word]:
         """The words in order."""
-        return _words(self.raw.get("words"))
+        return read_words(self.raw.get("words"))
 
     @cached_property
     def utterances(self) -> Sequence[Utterance]:
         """Runs of speech of one speaker; empty unless ``speaker_labels`` or ``multichannel`` was asked for."""
-        return [
-            Utterance(
-                turn.get("text") or "",
-                turn.get("start") or 0,
-                turn.get("end") or 0,
-                turn.get("confidence"),
-                turn.get("speaker"),
-                turn.get("channel"),
-                _words(turn.get("words"), turn.get("speaker"), turn.get("channel")),
-            )
-            for turn in _objects(self.raw.get("utterances"))
-        ]
+        return [read_utterance(said) for said in objects(self.raw.get("utterances"))]
 
     def turns(self, max_gap_ms: float | None = None) -> Sequence[Turn]:
         """Return who spoke after whom: all that a speaker, or a channel, says until somebody else speaks.
 
+        They are made of the utterances, or of the words where utterances are left out or hold fewer words.
+
         Args:
             max_gap_ms: the longest silence within a turn, in milliseconds; a longer one parts it. Default: any.
+
+        Raises:
+            ValueError: ``max_gap_ms`` is less than 0.
         """
-        if max_gap_ms is not None and max_gap_ms < 0:
+        if max_gap_ms is None:
+            max_gap_ms = math.inf
+        if not max_gap_ms >= 0:  # Also true of what is not a number.
             raise ValueError(f"`max_gap_ms` is {max_gap_ms}. Give milliseconds, 0 or more.")
         return list(turns_of(self._pieces(), max_gap_ms))
 
     def between(self, start_ms: float, end_ms: float) -> Span:
         """Return what was said from ``start_ms`` to before ``end_ms``, both in milliseconds.
 
-        Words that begin before or end after are part of it.
+        Words that begin before or end after are part of it. They come by their start, so where channels overlap, words
+        of both alternate: ask :meth:`turns` for one speaker after the other.
 
         Raises:
             ValueError: the interval is empty or negative.
@@ -188,12 +171,13 @@ class Transcript:
     def chunks(self, max_size: int, *, size: Callable[[str], int] = len, overlap: int = 0) -> Iterator[Chunk]:
         """Yield the transcript in pieces for retrieval; each ends where a sentence does.
 
-        A chunk knows its text, start, end, speakers and confidence. Where speakers change within it, each has a line of
-        its own that names them. A sentence that is longer than ``max_size`` is cut between words.
+        A chunk knows its text, words, start and end in milliseconds, speakers, confidence and index. Where speakers
+        change within it, each has a line of its own that names them. A sentence that is longer than ``max_size`` is cut
+        between words. Every word is in one chunk, and in no other but for the overlap; a text without words has none.
 
         Args:
             max_size: the most that a chunk may hold, as ``size`` counts. A single word may be more.
-            size: counts a text: by default its characters; the length of a tokenizer's output counts tokens.
+            size: counts a text: by default its characters. To count tokens, give what returns how many a text has.
             overlap: how many sentences of a chunk the next one repeats, as far as they fit.
 
         Raises:
@@ -206,27 +190,10 @@ class Transcript:
         return Timeline(self.words)
 
     def _pieces(self) -> Iterator[Turn]:
-        if not self.utterances:
+        # An utterance may come without its words. What is said must not be lost for that.
+        if sum(len(said.words) for said in self.utterances) < len(self.words):
             yield from pieces_of(self.words)
+            return
         for said in self.utterances:
-            yield Turn(said.words, said.text, said.speaker, said.channel, (said.start_ms, said.end_ms))
-
-
-def _objects(items: object) -> list[Json]:
-    """Return the objects of a list. The service leaves lists out, and writes ``null`` for them."""
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _words(items: object, speaker: str | None = None, channel: str | None = None) -> Sequence[Word]:
-    """Return words; those of an utterance are its speaker's even where they do not say so."""
-    return [
-        Word(
-            word.get("text") or "",
-            word.get("start") or 0,
-            word.get("end") or 0,
-            word.get("confidence"),
-            word.get("speaker") or speaker,
-            word.get("channel") or channel,
-        )
-        for word in _objects(items)
-    ]
+            times = None if said.words else (said.start_ms, said.end_ms)
+            yield Turn(said.words, said.text or None, said.speaker, said.channel, times)

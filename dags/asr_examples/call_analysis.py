@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_asr.api.chunks import ends_sentence
+from airflow_asr.api.sentences import ends_sentence
 from airflow_asr.api.spans import Span
 from asr_examples.call_recordings import Recording
 from asr_examples.call_tables import CallRow, CallRows, DoubtfulRow, PhraseRow, SpeakerRow, TurnRow
