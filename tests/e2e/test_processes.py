@@ -74,10 +74,12 @@ def test_a_stranger_with_the_same_pid_is_left_alone(stubborn: Process) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_program_that_is_told_to_end_takes_all_with_it(tmp_path: Path, number: signal.Signals) -> None:
     code = f"""
-        import time
+        import signal, time
         from pathlib import Path
         from demo.processes import end_on_signals
         from tests.e2e.test_processes import STUBBORN, _python
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)  # These tests may run where one of them is ignored, as by nohup.
         end_on_signals()
         process = _python("stubborn", STUBBORN, Path({str(tmp_path)!r}))
         process.start()
@@ -87,10 +89,13 @@ def test_a_program_that_is_told_to_end_takes_all_with_it(tmp_path: Path, number:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as program:
         assert program.stdout is not None
-        session = int(program.stdout.readline())
-        wait_until(lambda: (tmp_path / "stubborn.log").read_text().count("ready") == 2, "both are ready")
-        program.send_signal(number)
-        program.wait(20)
+        try:
+            session = int(program.stdout.readline())
+            wait_until(lambda: (tmp_path / "stubborn.log").read_text().count("ready") == 2, "both are ready")
+            program.send_signal(number)
+            program.wait(20)
+        finally:
+            program.kill()
     assert [pid for pid in _all_pids() if _session(pid) == session] == []
 
 
