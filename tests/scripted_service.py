@@ -85,6 +85,11 @@ class ScriptedService:
         self._replies.append(Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json", **named}))
         return self
 
+    def forget(self) -> None:
+        """Forget the replies and the requests so far."""
+        self._replies.clear()
+        self.requests.clear()
+
     def add(self, *replies: Reply) -> ScriptedService:
         """Add replies of any kind."""
         self._replies += replies

@@ -31,6 +31,8 @@ REGIONS: Mapping[str, str] = {"us": US, "eu": EU}
 
 _UPLOAD_TIMEOUT_S = (60.0, 300.0)  # A slow line may stall, and the service answers once it has stored everything.
 _LONGEST_PAGE = 200
+# Whoever looks for a job whose reply was lost must know how long its request can have been under way.
+_SUBMIT_TIMEOUT_S = (5.0, 30.0)
 
 
 class AssemblyAIClient:
@@ -66,10 +68,12 @@ class AssemblyAIClient:
         retry: RetryPolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        timeout_s = (connect_timeout_s, read_timeout_s)
+        self._submit_timeout_s = (min(timeout_s[0], _SUBMIT_TIMEOUT_S[0]), min(timeout_s[1], _SUBMIT_TIMEOUT_S[1]))
         self._http = Transport(
             api_key,
             base_url,
-            timeout_s=(connect_timeout_s, read_timeout_s),
+            timeout_s=timeout_s,
             verify=verify,
             proxies=proxies,
             retry=retry or RetryPolicy(),
@@ -93,8 +97,16 @@ class AssemblyAIClient:
         self._http.close()
 
     def service_time(self, now: float) -> float:
-        """Return ``now``, in seconds since the epoch, by the service's clock as its last reply showed it."""
-        return now + self._http.ahead_s
+        """Return ``now``, in seconds since the epoch, by the service's clock as its last reply showed it.
+
+        Before the first reply, one row of the list is asked for. That costs nothing, and shows that the key is good.
+
+        Raises:
+            AssemblyAIError: the service cannot be asked.
+        """
+        if self._http.ahead_s is None:
+            self.list(limit=1)
+        return now + (self._http.ahead_s or 0.0)
 
     def upload(self, audio: BinaryReader | Iterable[bytes], *, size: int | None = None) -> str:
         """Upload audio and return its upload URL, which works only with keys of the same project.
@@ -134,6 +146,8 @@ class AssemblyAIClient:
     def submit(self, audio_url: str, config: Mapping[str, Any] | None = None) -> Transcript:
         """Ask for a transcript. **This is what costs money**, and it is sent exactly once.
 
+        It waits for a connection for 5 seconds at most, and for the reply for 30.
+
         Args:
             audio_url: an upload URL, or a URL that the service can fetch.
             config: the service's own parameters, passed through untouched.
@@ -148,7 +162,11 @@ class AssemblyAIClient:
             raise RequestError("`config` holds `audio_url`. Name the audio with the `audio` argument instead.")
         try:
             response = self._http.once(
-                "POST", "/v2/transcript", doing=doing, json={**(config or {}), "audio_url": audio_url}
+                "POST",
+                "/v2/transcript",
+                doing=doing,
+                json={**(config or {}), "audio_url": audio_url},
+                timeout_s=self._submit_timeout_s,
             )
             reply = json_object(response, doing=doing)
             return Transcript(_with(_with(reply, "id", doing=doing), "status", doing=doing))

@@ -19,15 +19,18 @@
     ├── PolicyError                policy: a threshold of yours said no
     ├── OutputError                output: a paid transcript could not be written to where it was wanted
     ├── RecordError                record: the store that remembers what was paid for does not work
+    │   └── ConcurrentRunError       another run is submitting the same audio at this moment
     ├── ServiceError               service: the same call may work later
     │   ├── RateLimitError           429
     │   ├── ServerError              5xx, or a transcript that ended in a server error
+    │   │   └── ResubmitsError         it did so as often as was allowed
     │   ├── UploadRefusedError       422 on an upload
     │   ├── UnreachableError         nothing was sent: DNS, connect, TLS, proxy
     │   ├── ReplyLostError           sent, but no whole reply came back
     │   └── InvalidReplyError        a reply that is not the service's JSON
     ├── UnclassifiedError          unknown: a text that this version does not know
     └── SubmitOutcomeUnknownError  a submission that may or may not have been accepted and will be paid for if so
+        └── JobSearchError           its job could not be looked for just now; a retry looks before it sends anything
 
 The texts that are recognised are those that the service's documentation and its users have recorded. A text that is not
 in the table is never forced into a class: it becomes an UnclassifiedError that carries it.
@@ -157,6 +160,10 @@ class RecordError(AssemblyAIError):
     retryable = True
 
 
+class ConcurrentRunError(RecordError):
+    """Another run submits the same audio to the same output folder at this moment. A retry finds its job."""
+
+
 class ServiceError(AssemblyAIError):
     """The service, or the way to it, failed; the same call may work later."""
 
@@ -170,6 +177,12 @@ class RateLimitError(ServiceError):
 
 class ServerError(ServiceError):
     """The service failed (5xx, or a transcript that ended in a server error)."""
+
+
+class ResubmitsError(ServerError):
+    """Transcript after transcript of this audio failed, as many as were allowed. Only a person can allow more."""
+
+    retryable = False
 
 
 class UploadRefusedError(ServiceError):
@@ -201,6 +214,12 @@ class SubmitOutcomeUnknownError(AssemblyAIError):
     """
 
     kind = "service"
+
+
+class JobSearchError(SubmitOutcomeUnknownError):
+    """A job may exist and could not be looked for, or not to the end. A retry looks again before it sends anything."""
+
+    retryable = True
 
 
 # HTTP ----------------------------------------------------------------------------------------------------------------

@@ -76,8 +76,11 @@ class Transport:
         # Given with each request: what a session holds loses to the environment's proxies and CA bundle in requests.
         self._verify = verify
         self._proxies = dict(proxies or {})
-        self.ahead_s = 0.0
-        """Seconds that the service's clock is ahead of ours, by the ``Date`` of its last reply."""
+        self.ahead_s: float | None = None
+        """Seconds that the service's clock is ahead of ours, by the ``Date`` of its last reply; None before the first.
+
+        Zero if its replies do not tell.
+        """
 
     def close(self) -> None:
         """Close the connections."""
@@ -149,6 +152,7 @@ class Transport:
         try:
             theirs = parsedate_to_datetime(response.headers["Date"])
         except (KeyError, ValueError):
+            self.ahead_s = self.ahead_s or 0.0
             return
         ahead_s = theirs.timestamp() - time.time()
         # The header counts whole seconds, and a reply takes time: a second or two is no difference.

@@ -80,7 +80,8 @@ class AssemblyAIHook(BaseHook):
     def submit(self, audio: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> str:
         """Submit audio and return the transcript's id. Costs money each time it is called.
 
-        ``AssemblyAISubmitTranscriptOperator`` remembers what it submitted; this method does not.
+        ``AssemblyAISubmitTranscriptOperator`` remembers what it submitted; this method does not. If the reply is lost,
+        the job is looked for in the service's list for up to 130 seconds.
 
         Args:
             audio: an absolute local path, or an http(s) URL that the service can fetch.
@@ -88,7 +89,7 @@ class AssemblyAIHook(BaseHook):
 
         Raises:
             InputError: there is no such audio, or it cannot be used.
-            SubmitOutcomeUnknownError: a job may exist; see the message.
+            SubmitOutcomeUnknownError: a job may exist, and could not be looked for; see the message.
             AssemblyAIError: anything else.
         """
         from airflow_asr._airflow import open_path

@@ -20,6 +20,7 @@ from airflow_asr.api.errors import OutputError, RequestError
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.files import write_file
 from airflow_asr.jobs.names import safe_name
+from airflow_asr.jobs.open_jobs import OpenJobs
 from airflow_asr.jobs.results import TranscriptSummary, fitting
 from airflow_asr.jobs.storage import storage_errors
 
@@ -85,15 +86,22 @@ class Outputs:
         folder: where they go; on the local disk it is made when it is missing.
         base: the beginning of their names.
         formats: those that are wanted.
+        owner: names the task instance that writes them, in letters and digits.
     """
 
     folder: UPath
     base: str
     formats: tuple[str, ...]
+    owner: str = ""
 
     def uris(self) -> dict[str, str]:
         """Return where each output is, or will be."""
         return {each: str(self._path(each)) for each in self.formats}
+
+    @property
+    def open_jobs(self) -> OpenJobs:
+        """The submissions whose outputs are not here yet."""
+        return OpenJobs(self.folder / _RECEIPTS, self.owner)
 
     def receipt(self, fp: str) -> Receipt | None:
         """Return what was written for this very input before, as far as it is still there; None if nothing was."""

@@ -58,10 +58,13 @@ class SubmissionRecord(TypedDict):
         upload_url: our upload, which only keys of the same project can use.
         uploaded_at: when it was uploaded; the service keeps an unused upload for about a day.
         shared_url: the user gave the URL, so other tasks may have sent the very same one.
-        intent_at: when the job was sent, by the service's clock as far as it is known.
+        reused_upload: the job was sent with an upload of an earlier one.
+        unmatched: the service repeats another URL than was sent, so that its list cannot show whose job it is.
+        intent_at: when the job was sent, by the service's clock.
         id: the transcript.
         prior: transcripts of this input that ended without a result.
-        forgiven: how many of ``prior`` no longer count as resubmits, because a person or a retry began anew.
+        forgiven: how many of ``prior`` no longer count as resubmits.
+        round: what tells the tries since the last Clear from those before.
         account: a short hash of base URL and key.
         first_submit_at: when the first job of this input was sent.
         summary: what the task returned.
@@ -76,11 +79,14 @@ class SubmissionRecord(TypedDict):
     url_sha256: NotRequired[str]
     upload_url: NotRequired[str]
     uploaded_at: NotRequired[float]
+    reused_upload: NotRequired[bool]
+    unmatched: NotRequired[bool]
     shared_url: bool
     intent_at: NotRequired[float]
     id: NotRequired[str]
     prior: list[str]
     forgiven: int
+    round: int
     account: str
     first_submit_at: NotRequired[float]
     summary: NotRequired[TranscriptSummary]
@@ -92,15 +98,23 @@ class TryRecords:
     Args:
         store: survives the try.
         try_number: the number of this try, from 1.
+        round: a number that is another one after each Clear, and the same in all retries until then.
     """
 
-    def __init__(self, store: RecordStore, try_number: int) -> None:
+    def __init__(self, store: RecordStore, try_number: int, round: int = 0) -> None:
         self._store = store
         self._try = try_number
+        self.round = round
 
     def read(self, fp: str) -> SubmissionRecord | None:
-        """Return the newest record of an input."""
-        return self._newest(_key(fp))
+        """Return the newest record of an input. Somebody who cleared the task allows new resubmits, and new time."""
+        record = self._newest(_key(fp))
+        if record is not None and record["round"] != self.round:
+            record["round"] = self.round
+            record["forgiven"] = len(record["prior"])
+            if "id" not in record:
+                record.pop("first_submit_at", None)
+        return record
 
     def latest(self, request: str) -> SubmissionRecord | None:
         """Return the newest record of what the user wrote, whatever its audio was then."""

@@ -19,17 +19,20 @@ from airflow_asr.api.errors import (
     AudioChangedError,
     AudioUrlError,
     InputError,
+    ResubmitsError,
     ServerError,
     TranscriptDeletedError,
     TranscriptNotReadyError,
     from_transcript,
 )
 from airflow_asr.api.transcript import Transcript, TranscriptStatus
+from airflow_asr.jobs.fingerprint import checked_config, fingerprint
+from airflow_asr.jobs.open_jobs import OpenJobs
 from airflow_asr.jobs.outputs import Outputs
 from airflow_asr.jobs.records import SubmissionRecord, TryRecords
 from airflow_asr.jobs.results import INLINE_TEXT_BYTES, TranscriptSummary, summarise
 from airflow_asr.jobs.source import AudioSource
-from airflow_asr.jobs.submission import Submission, checked_config, fingerprint
+from airflow_asr.jobs.submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +100,7 @@ class Transcription:
             fp: the fingerprint that an earlier call gave; without it the audio is looked at.
 
         Raises:
-            SubmitOutcomeUnknownError: a job may exist; nothing was sent a second time.
+            SubmitOutcomeUnknownError: a job may exist, and cannot be found now; nothing was sent a second time.
             OutputError: the transcript is there, and its outputs could not be written.
             AssemblyAIError: there is no transcript, and why.
         """
@@ -106,12 +109,11 @@ class Transcription:
         done = self._done(record, outputs)
         if done is not None:
             return done
+        self._submission.settle(record, self._order.config)
         while True:
             transcript_id = record.get("id")
             if transcript_id is None:
-                if outputs is not None:
-                    outputs.check_writable()
-                transcript_id = self._submission.send(record, self._audio(), self._order.config)
+                transcript_id = self._obtain(record, outputs)
                 return self._waiting(record, transcript_id)
             transcript = self._submission.read(record, transcript_id)
             if transcript is None and self._submission.is_new(record):
@@ -123,6 +125,22 @@ class Transcription:
                 return self._collect(record, outputs, transcript)
             self._resubmit_or_fail(record, transcript, transcript_id)
 
+    def _obtain(self, record: SubmissionRecord, outputs: Outputs | None) -> str:
+        if self._used(record) > self._order.max_resubmits:
+            raise ResubmitsError(
+                f"{record['audio']} was submitted {self._used(record)} times, and each transcript ended without a "
+                f"result: {', '.join(record['prior'][record['forgiven'] :])}. Clear the task to submit it again."
+            )
+        if outputs is not None:
+            outputs.check_writable()
+        open_jobs = outputs.open_jobs if outputs is not None else OpenJobs(None)
+        return self._submission.obtain(record, self._audio(), self._order.config, open_jobs)
+
+    @staticmethod
+    def _used(record: SubmissionRecord) -> int:
+        """Return how many jobs of the recorded input failed, since somebody last allowed it as many as there may be."""
+        return len(record["prior"]) - record["forgiven"]
+
     def _open(self, fp: str | None) -> SubmissionRecord:
         record = self._records.read(fp) if fp else None
         if record is not None:
@@ -133,9 +151,9 @@ class Transcription:
         except InputError:
             # The audio was moved after it was submitted? What was paid for is still there.
             record = self._records.latest(request)
-            if record is None or record.get("id") is None:
+            if record is None or (record.get("id") is None and record["state"] != "intent"):
                 raise
-            log.warning("%s can no longer be read; going on with its transcript.", record["audio"])
+            log.warning("%s can no longer be read; going on with what was submitted.", record["audio"])
             return record
         return self._submission.open(source, self._order.config, request=request)
 
@@ -178,6 +196,8 @@ class Transcription:
         record["state"] = "finished"
         record["summary"] = summary
         self._submission.close(record)
+        if outputs is not None:
+            outputs.open_jobs.end(record)
         return summary
 
     def _check_same(self, record: SubmissionRecord, transcript_id: str) -> None:
@@ -200,19 +220,22 @@ class Transcription:
 
     def _resubmit_or_fail(self, record: SubmissionRecord, transcript: Transcript | None, transcript_id: str) -> None:
         error = _why(record, transcript, transcript_id)
-        resubmits = len(record["prior"]) - record["forgiven"]
+        reused = isinstance(error, AudioUrlError) and record.pop("reused_upload", False)
         again = isinstance(error, ServerError | TranscriptDeletedError) or (
             isinstance(error, AudioUrlError) and not record["shared_url"]
         )
-        if again and resubmits < self._order.max_resubmits:
-            self._submission.give_up(record, forgive=False)
-            log.warning("%s Submitting it again (%d of %d).", error, resubmits + 1, self._order.max_resubmits)
-            return
-        # Whoever runs the task after this, by a retry or by Clear, begins anew.
         self._submission.give_up(record)
+        if reused:
+            record["forgiven"] += 1  # The service had deleted the upload, or nearly: that was our doing.
+        if again and self._used(record) <= self._order.max_resubmits:
+            log.warning("%s Submitting it again (%d of %d).", error, self._used(record), self._order.max_resubmits)
+            return
         self._submission.close(record)
-        if again and self._order.max_resubmits:
-            raise type(error)(f"{error} It was submitted {resubmits + 1} times.", transcript_id=transcript_id)
+        if again:
+            times = "once" if self._used(record) == 1 else f"{self._used(record)} times"
+            raise ResubmitsError(
+                f"{error} It was submitted {times}. Clear the task to submit it again.", transcript_id=transcript_id
+            )
         raise error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,7 +35,9 @@ def task_records(context: Context) -> TryRecords:
     """Return the records of the running task instance."""
     from airflow_asr.jobs.records import TryRecords
 
-    return TryRecords(_TaskState(context), context["ti"].try_number)
+    ti = context["ti"]
+    # Clear raises the number of tries that a task may have; a retry does not.
+    return TryRecords(_TaskState(context), ti.try_number, ti.max_tries)
 
 
 class _TaskState:
@@ -65,7 +69,14 @@ def outputs_in(context: Context, output_path: Any, formats: Any) -> Callable[[st
     if output_path is None:
         return None
     folder = output_folder(output_path, open_path, partition=context.get("partition_key"))
-    return lambda base: Outputs(folder, base, formats)
+    return lambda base: Outputs(folder, base, formats, _owner(context))
+
+
+def _owner(context: Context) -> str:
+    """Return what tells this task instance from every other one, and is the same in all its tries."""
+    ti = context["ti"]
+    named = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
+    return hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
 def hand_over(operator: BaseOperator, context: Context, summary: TranscriptSummary) -> None:

@@ -29,7 +29,8 @@ class AssemblyAISubmitTranscriptOperator(BaseOperator):
 
     What was submitted is remembered for the task instance: a retry, or Clear, returns the id of the job that runs or
     has a result already, and submits again only if the audio, the parameters or the service's URL changed, or if the
-    job ended without a result. A submission whose fate is unknown fails the task at once: trying could pay twice.
+    job ended without a result. After a submission whose end nobody saw, its job is looked for in the service's list;
+    only if it cannot appear there any more is it sent again.
 
     Args:
         audio: an absolute local path on the worker, an object storage URI as ``s3://conn_id@bucket/key``, or an
@@ -100,7 +101,7 @@ class AssemblyAITranscribeOperator(BaseOperator):
         wait_timeout: how long to wait for the transcript in all, over all tries, in seconds or as a ``timedelta``. It
             counts from the first submission. When it runs out the job is left alone; a retry looks again at no cost.
         max_resubmits: how often a transcript that ended in an error of the service is submitted again (failed
-            transcripts are not charged).
+            transcripts are not charged), in all retries together. Clear allows as many again.
         deferrable: wait in the triggerer, without a worker slot; default: ``[operators] default_deferrable``.
         first_poll_s: seconds from deferring to the first look. Airflow 3.3.2 fails a task whose trigger fires before
             the scheduler has handled its deferral, so keep it at some seconds.

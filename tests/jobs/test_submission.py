@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from airflow_asr.api.errors import (
     BalanceError,
     ForbiddenError,
     InputError,
+    JobSearchError,
     RateLimitError,
     RecordError,
     RequestError,
@@ -26,16 +27,19 @@ from airflow_asr.api.errors import (
     UploadRefusedError,
 )
 from airflow_asr.api.retry import NO_RETRY
+from airflow_asr.jobs.fingerprint import checked_config, fingerprint
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
 from airflow_asr.jobs.records import MemoryStore, TryRecords
+from airflow_asr.jobs.search import HORIZON_S
 from airflow_asr.jobs.source import AudioSource, find_audio
-from airflow_asr.jobs.submission import Submission, checked_config, fingerprint
+from airflow_asr.jobs.submission import Submission
 from tests.scripted_service import Reply, ScriptedService
 
 KEY = "0123456789abcdef0123456789abcdef"
 OTHER_KEY = KEY[::-1]
 SIGNED = "https://bucket.example/a.wav?X-Amz-Signature=SECRET"
 QUEUED = {"id": "t-1", "status": "queued"}
+LIST: dict[str, Any] = {"page_details": {"prev_url": None}, "transcripts": []}
 UNKNOWN = {"error": "Transcript lookup error, transcript id not found"}
 
 
@@ -83,12 +87,29 @@ def naps() -> list[float]:
 @pytest.fixture
 def client(service: ScriptedService) -> Iterator[AssemblyAIClient]:
     with AssemblyAIClient(KEY, base_url=service.url, read_timeout_s=0.5, retry=NO_RETRY) as client:
+        know_the_time(service, client)
         yield client
 
 
+def know_the_time(service: ScriptedService, client: AssemblyAIClient) -> None:
+    """Let the client learn the service's time, so that it need not ask when it submits."""
+    service.json(LIST)
+    client.list(limit=1)
+    service.forget()
+
+
 @pytest.fixture
-def submission(client: AssemblyAIClient, records: Records, clock: Clock, naps: list[float]) -> Submission:
-    return Submission(client, records.of(1), clock=clock, sleep=naps.append)
+def sleep(clock: Clock, naps: list[float]) -> Callable[[float], None]:
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        clock.now += seconds
+
+    return sleep
+
+
+@pytest.fixture
+def submission(client: AssemblyAIClient, records: Records, clock: Clock, sleep: Callable[[float], None]) -> Submission:
+    return Submission(client, records.of(1), clock=clock, sleep=sleep)
 
 
 @pytest.fixture
@@ -101,6 +122,12 @@ def recording(tmp_path: Path) -> Path:
     path = tmp_path / "a.wav"
     path.write_bytes(b"RIFF")
     return path
+
+
+def listed(clock: Clock, transcript_id: str, url: str, status: str = "processing") -> dict[str, Any]:
+    """A list with one row."""
+    created = datetime.fromtimestamp(clock.now, UTC).isoformat()
+    return {**LIST, "transcripts": [{"id": transcript_id, "status": status, "audio_url": url, "created": created}]}
 
 
 def sent(service: ScriptedService, method: str = "POST") -> list[str]:
@@ -217,7 +244,6 @@ def test_a_job_that_ended_without_a_result_is_submitted_again_and_remembered(
     clock: Clock,
     ending: dict[str, Any],
 ) -> None:
-    began = clock.now
     service.json(QUEUED).json(ending).json({"id": "t-2", "status": "queued"})
     submission.submit(audio, {})
     clock.now += 500
@@ -225,8 +251,7 @@ def test_a_job_that_ended_without_a_result_is_submitted_again_and_remembered(
     assert len(sent(service)) == 2
     assert records.only["id"] == "t-2"
     assert records.only["prior"] == ["t-1"]
-    # Whoever runs the task again gives the new job its whole time.
-    assert records.only["first_submit_at"] == records.only["intent_at"] == clock.now > began
+    assert records.only["intent_at"] == clock.now
 
 
 def test_every_earlier_job_is_remembered(
@@ -329,8 +354,9 @@ def test_429_for_ever_ends_in_an_error_that_names_the_audio_and_no_job_is_record
 
 def test_nothing_that_was_not_sent_is_counted_as_a_job(records: Records, audio: AudioSource, naps: list[float]) -> None:
     with ScriptedService() as gone:
-        url = gone.url
-    client = AssemblyAIClient(KEY, base_url=url)
+        client = AssemblyAIClient(KEY, base_url=gone.url)
+        know_the_time(gone, client)
+        client.close()
     with pytest.raises(UnreachableError, match="Nothing was sent"):
         Submission(client, records.of(1), sleep=naps.append).submit(audio, {})
     assert len(naps) == 4
@@ -343,18 +369,66 @@ def test_nothing_that_was_not_sent_is_counted_as_a_job(records: Records, audio: 
     [Reply(500), Reply(502), Reply(503), Reply(drop=True), Reply(hang=True), Reply(200, b"<html>"), Reply(200, b"{}")],
     ids=["500", "502", "503", "dropped", "never", "no-json", "no-id"],
 )
-def test_an_unclear_end_is_not_sent_again_and_names_the_file(
-    service: ScriptedService, submission: Submission, records: Records, recording: Path, naps: list[float], reply: Reply
+def test_after_an_unclear_end_the_job_is_found_in_the_list(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path, clock: Clock, reply: Reply
 ) -> None:
-    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"}).add(reply)
-    with pytest.raises(SubmitOutcomeUnknownError, match="may have accepted") as raised:
+    url = "https://cdn.assemblyai.com/upload/SECRET"
+    service.json({"upload_url": url}).add(reply).json(LIST).json(listed(clock, "t-7", url))
+    assert submission.submit(find_audio(recording), {}) == "t-7"
+    assert sent(service) == ["/v2/upload", "/v2/transcript"]
+    assert records.only["id"] == "t-7"
+
+
+def test_only_after_the_horizon_is_an_unclear_end_sent_again(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path, clock: Clock
+) -> None:
+    began = clock.now
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"}).add(Reply(500))
+    for _ in range(7):
+        service.json(LIST)
+    service.json(QUEUED)
+    assert submission.submit(find_audio(recording), {}) == "t-1"
+    assert sent(service) == ["/v2/upload", "/v2/transcript", "/v2/transcript"]
+    assert records.only["intent_at"] - began >= HORIZON_S
+
+
+def test_unclear_ends_without_a_job_come_to_an_end_that_names_the_file(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path
+) -> None:
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"})
+    for _ in range(2):
+        service.add(Reply(503))
+        for _ in range(7):
+            service.json(LIST)
+    with pytest.raises(ServerError, match="there is none") as raised:
+        submission.submit(find_audio(recording), {})
+    assert len(sent(service)) == 3
+    assert str(raised.value).startswith(f"{recording}: ")
+    assert "SECRET" not in str(raised.value)
+    assert raised.value.retryable
+    assert records.only["state"] == "rejected"
+
+
+@pytest.mark.parametrize("reply", [Reply(500), Reply(429), Reply(200, b"{}"), Reply(200, b"<html>"), Reply(drop=True)])
+def test_a_list_that_cannot_be_read_leaves_the_end_unclear_and_nothing_is_sent(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path, reply: Reply
+) -> None:
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"}).add(Reply(500), reply)
+    with pytest.raises(JobSearchError, match="unknown whether") as raised:
         submission.submit(find_audio(recording), {})
     assert sent(service) == ["/v2/upload", "/v2/transcript"]
     assert str(raised.value).startswith(f"{recording}: ")
-    assert "SECRET" not in str(raised.value)
-    assert not raised.value.retryable
-    assert naps == []
-    assert "id" not in records.only
+    assert raised.value.retryable
+    assert records.only["state"] == "intent"
+
+
+def test_a_key_that_no_longer_works_leaves_the_end_unclear_and_says_so(
+    service: ScriptedService, submission: Submission, records: Records, recording: Path
+) -> None:
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/SECRET"}).add(Reply(500), Reply(401, b"no"))
+    with pytest.raises(AuthenticationError, match="Check the API key"):
+        submission.submit(find_audio(recording), {})
+    assert records.only["state"] == "intent"
 
 
 @pytest.mark.parametrize(
@@ -403,9 +477,10 @@ class Refusing(Records):
 def test_nothing_is_submitted_by_a_try_that_can_no_longer_write_its_record(
     service: ScriptedService, client: AssemblyAIClient, audio: AudioSource
 ) -> None:
-    for after in (0, 1):
-        with pytest.raises(OSError, match="away"):
-            Submission(client, Refusing(after).of(1)).submit(audio, {})
+    with pytest.raises(OSError, match="away"):
+        Submission(client, Refusing(0).of(1)).submit(audio, {})
+    with pytest.raises(RecordError, match=r"a\.wav.* \(the API server is away\)\. Nothing was submitted"):
+        Submission(client, Refusing(1).of(1)).submit(audio, {})
     assert service.requests == []
 
 
@@ -454,25 +529,72 @@ def test_a_store_that_forgets_or_is_too_slow_stops_the_submission_before_it_cost
     assert service.requests == []
 
 
-def test_a_try_that_was_cut_off_while_it_submitted_is_told_once_and_not_repeated_by_itself(
-    service: ScriptedService, client: AssemblyAIClient, audio: AudioSource, records: Records
-) -> None:
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    pass
 
-    class Dying(AssemblyAIClient):
-        def submit(self, *_: Any, **__: Any) -> Any:
-            raise Killed
 
-    with Dying(KEY, base_url=service.url) as dying, pytest.raises(Killed):
-        Submission(dying, records.of(1)).submit(audio, {})
+class Dying(AssemblyAIClient):
+    """Its process is killed when it submits."""
+
+    def submit(self, *_: Any, **__: Any) -> Any:
+        raise Killed
+
+
+@pytest.fixture
+def cut_off(service: ScriptedService, audio: AudioSource, records: Records, clock: Clock) -> None:
+    """A first try that was killed while it submitted."""
+    with Dying(KEY, base_url=service.url) as dying:
+        know_the_time(service, dying)
+        with pytest.raises(Killed):
+            Submission(dying, records.of(1), clock=clock).submit(audio, {})
     assert records.only["state"] == "intent"
-    with pytest.raises(SubmitOutcomeUnknownError, match=r"cut off at .* UTC") as raised:
-        Submission(client, records.of(2)).submit(audio, {})
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_the_job_of_a_try_that_was_cut_off_is_found(
+    service: ScriptedService,
+    client: AssemblyAIClient,
+    audio: AudioSource,
+    records: Records,
+    clock: Clock,
+    sleep: Callable[[float], None],
+) -> None:
+    service.json(listed(clock, "t-7", SIGNED)).json({**QUEUED, "id": "t-7", "audio_url": SIGNED}).json(QUEUED)
+    clock.now += 5
+    assert Submission(client, records.of(2), clock=clock, sleep=sleep).submit(audio, {}) == "t-7"
+    assert sent(service) == []
+    assert records["asr." + records.only["fp"][:16] + ".2"]["id"] == "t-7"
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_a_try_that_was_cut_off_before_it_sent_anything_costs_one_look_after_the_horizon(
+    service: ScriptedService,
+    client: AssemblyAIClient,
+    audio: AudioSource,
+    records: Records,
+    clock: Clock,
+    naps: list[float],
+) -> None:
+    service.json(LIST).json(QUEUED)
+    clock.now += 300
+    assert Submission(client, records.of(2), clock=clock, sleep=naps.append).submit(audio, {}) == "t-1"
+    assert [request.path for request in service.requests] == ["/v2/transcript", "/v2/transcript"]
+    assert naps == []
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_another_accounts_list_does_not_tell_that_there_is_no_job(
+    service: ScriptedService, audio: AudioSource, records: Records, clock: Clock
+) -> None:
+    service.json(LIST)
+    clock.now += 300
+    with (
+        AssemblyAIClient(OTHER_KEY, base_url=service.url) as other,
+        pytest.raises(SubmitOutcomeUnknownError, match="another key") as raised,
+    ):
+        Submission(other, records.of(2), clock=clock).submit(audio, {})
     assert not raised.value.retryable
-    assert service.requests == []
-    service.json(QUEUED)
-    assert Submission(client, records.of(3)).submit(audio, {}) == "t-1"
+    assert sent(service) == []
 
 
 def test_an_upload_that_was_not_transcribed_is_used_by_the_next_try(

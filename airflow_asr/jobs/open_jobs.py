@@ -1,0 +1,155 @@
+"""What is under way in an output folder, for runs that share nothing else.
+
+A backfill that processes a day again makes a new DAG run, whose task state store is empty. The folder that both runs
+write to is the one place where the second can learn of the first one's job. Beside the outputs, in ``_asr/open``, lies
+an object for each submission before it is sent, and one more with its id after it. Each is written once, under a name
+of its own, and both go when the job has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_asr.api.errors import AssemblyAIError, OutputError
+from airflow_asr.jobs.files import write_file
+from airflow_asr.jobs.records import RECORD_VERSION, SubmissionRecord
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+log = logging.getLogger(__name__)
+
+_FOLDER = "open"
+_INTENT = ".intent.json"
+_JOB = ".job.json"
+# An upload URL is for the run that made it, and the rest of what is left out says nothing about the job.
+_KEPT = ("v", "fp", "audio", "url_sha256", "shared_url", "intent_at", "id", "account", "unmatched")
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A submission of this or another run, whose outputs are not there yet.
+
+    Attributes:
+        name: what its objects are called.
+        record: what is known of it; without an ``id`` nobody knows whether there is a job.
+        ours: this task instance made it, in this or an earlier try.
+    """
+
+    name: str
+    record: SubmissionRecord
+    ours: bool
+
+
+class OpenJobs:
+    """The submissions of one output folder that have not come to their outputs.
+
+    Args:
+        folder: the output folder's own sub-folder for what is no output; None if a job has no outputs, and nothing
+            can be known of other runs.
+        owner: names the task instance.
+    """
+
+    def __init__(self, folder: UPath | None, owner: str = "") -> None:
+        self._folder = folder / _FOLDER if folder is not None else None
+        self._owner = owner
+
+    def of(self, fp: str) -> list[OpenJob]:
+        """Return the submissions of an input, the oldest first.
+
+        Raises:
+            OutputError: the folder cannot be read.
+        """
+        names = self._names(f"{fp[:16]}-")
+        found = []
+        for name in {each.removesuffix(_INTENT).removesuffix(_JOB) for each in names}:
+            record = self._read(name + _JOB) or self._read(name + _INTENT)
+            if record is not None and record["fp"] == fp:
+                found.append(OpenJob(name, record, ours=bool(self._owner) and name.split("-")[1] == self._owner))
+        return sorted(found, key=lambda job: (job.record["intent_at"], job.name))
+
+    def announce(self, record: SubmissionRecord) -> str:
+        """Say that a submission is about to be sent, and return its name.
+
+        Raises:
+            OutputError: it could not be written.
+        """
+        name = f"{record['fp'][:16]}-{self._owner}-{secrets.token_hex(8)}"
+        self._write(name + _INTENT, record)
+        return name
+
+    def keep(self, name: str, record: SubmissionRecord) -> None:
+        """Add the id. Without it another run finds the job in the service's list, so a failure is no reason to stop."""
+        try:
+            self._write(name + _JOB, record)
+        except OutputError as error:
+            log.warning("%s", error)
+
+    def drop(self, name: str) -> None:
+        """Forget a submission that made no job, or whose job has ended. A later run looks into one that stays."""
+        if self._folder is None:
+            return
+        for suffix in (_JOB, _INTENT):
+            path = self._folder / (name + suffix)
+            try:
+                path.fs.rm_file(path.path)
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                log.warning("%s could not be removed (%s).", path, type(error).__name__)
+
+    def end(self, record: SubmissionRecord) -> None:
+        """Forget the submissions of an input whose job has ended, those before it included."""
+        ended = {record.get("id"), *record["prior"]}
+        try:
+            for job in self.of(record["fp"]):
+                if job.record.get("id") in ended or job.record.get("url_sha256") == record.get("url_sha256"):
+                    self.drop(job.name)
+        except AssemblyAIError as error:
+            log.warning("%s", error)
+
+    def _names(self, prefix: str) -> list[str]:
+        if self._folder is None:
+            return []
+        try:
+            self._folder.fs.invalidate_cache()  # What another run wrote a moment ago must be seen.
+            paths = self._folder.fs.ls(self._folder.path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except Exception as error:
+            raise _unreadable(self._folder, error) from None
+        names = (str(path).rpartition("/")[2] for path in paths)
+        return [name for name in names if name.startswith(prefix) and name.endswith((_INTENT, _JOB))]
+
+    def _read(self, name: str) -> SubmissionRecord | None:
+        if self._folder is None:
+            return None
+        path = self._folder / name
+        try:
+            found: Any = json.loads(path.fs.cat_file(path.path))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            found = None
+        except Exception as error:
+            raise _unreadable(path, error) from None
+        if not isinstance(found, dict) or found.get("v") != RECORD_VERSION or not isinstance(found.get("fp"), str):
+            # It may stand for a job that is paid for.
+            raise OutputError(
+                f"{path} is no record of this version, so nobody can tell whether a job is under way. Nothing was "
+                "submitted. If you are sure that none is, delete it."
+            )
+        return cast(SubmissionRecord, {**found, "prior": []})
+
+    def _write(self, name: str, record: SubmissionRecord) -> None:
+        if self._folder is not None:
+            kept = {field: value for field, value in record.items() if field in _KEPT}
+            write_file(self._folder / name, json.dumps(kept, separators=(",", ":"), sort_keys=True).encode())
+
+
+def _unreadable(path: UPath, error: Exception) -> OutputError:
+    return OutputError(f"{path} could not be read ({type(error).__name__}: {error}). Nothing was submitted.")
