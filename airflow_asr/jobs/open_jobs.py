@@ -103,11 +103,12 @@ class OpenJobs:
                 log.warning("%s could not be removed (%s).", path, type(error).__name__)
 
     def end(self, record: SubmissionRecord) -> None:
-        """Forget the submissions of an input whose job has ended, those before it included."""
+        """Forget the submissions of an input whose job has ended: our own, and whatever led to a job of the record."""
         ended = {record.get("id"), *record["prior"]}
         try:
             for job in self.of(record["fp"]):
-                if job.record.get("id") in ended or job.record.get("url_sha256") == record.get("url_sha256"):
+                same_url = job.record.get("url_sha256") == record.get("url_sha256")
+                if job.ours or same_url or job.record.get("id") in ended:
                     self.drop(job.name)
         except AssemblyAIError as error:
             log.warning("%s", error)

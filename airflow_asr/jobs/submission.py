@@ -211,7 +211,9 @@ class Submission:
             found = theirs.get("id")
             if found in record["prior"]:
                 continue
-            if found is None and not job.ours:  # What we sent is in our record as well, and was settled there.
+            if found is None:
+                if job.ours:
+                    continue  # It is in our record as well, and was settled there. A later try may just have made it.
                 # It may have been sent some time after it was announced.
                 found = self._search.find(theirs, config, slack_s=FENCES * FENCE_S)
             if found is not None:

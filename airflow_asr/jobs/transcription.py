@@ -173,6 +173,8 @@ class Transcription:
         done = outputs.complete(receipt)
         if done is not None:
             log.info("%s was transcribed before, and its outputs are there: nothing is asked again.", record["audio"])
+            # Whoever wrote them may have died before it could.
+            outputs.open_jobs.end({**record, "id": done["transcript_id"]})
         elif record.get("id") is None:
             record["id"] = receipt["summary"]["transcript_id"]
             record["state"] = "submitted"
