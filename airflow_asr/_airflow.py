@@ -13,7 +13,10 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # NEVER_EXPIRE is in th
     BaseHook,
     BaseOperator,
     BaseSensorOperator,
+    ExceptionRetryPolicy,
     PokeReturnValue,
+    RetryDecision,
+    RetryRule,
 )
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
@@ -41,7 +44,10 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseSensorOperator",
+    "ExceptionRetryPolicy",
     "PokeReturnValue",
+    "RetryDecision",
+    "RetryRule",
     "deferrable_by_default",
     "open_path",
 ]

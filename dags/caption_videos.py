@@ -30,6 +30,7 @@ from asr_examples.captions import (
 )
 
 from airflow_asr.operators.assemblyai import AssemblyAITranscribeOperator
+from airflow_asr.retry_policy import AssemblyAIRetryPolicy
 
 FORM = {
     "videos": Param(
@@ -139,7 +140,7 @@ def video(audio: str, captions: str) -> None:
 @dag(
     schedule=None,
     params=FORM,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_policy": AssemblyAIRetryPolicy()},
     tags=["speech to text"],
     doc_md=__doc__,
 )

@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from asr_examples.media import files_in
 
 from airflow_asr.operators.assemblyai import AssemblyAITranscribeOperator
+from airflow_asr.retry_policy import AssemblyAIRetryPolicy
 
 FORM = {
     "folder": Param(
@@ -107,7 +108,7 @@ def complete(missing: list[str]) -> None:
     params=FORM,
     # The form's values reach `config` as they are (true, not "True").
     render_template_as_native_obj=True,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_policy": AssemblyAIRetryPolicy()},
     tags=["speech to text"],
     doc_md=__doc__,
 )

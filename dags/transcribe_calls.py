@@ -20,6 +20,7 @@ from airflow.sdk import ObjectStoragePath, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_asr.operators.assemblyai import AssemblyAITranscribeOperator
+from airflow_asr.retry_policy import AssemblyAIRetryPolicy
 
 _PLACE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)."
 FORM = {
@@ -138,7 +139,7 @@ def complete(analysed: dict[str, list[str]]) -> None:
 @dag(
     schedule=None,
     params=FORM,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_policy": AssemblyAIRetryPolicy()},
     tags=["speech to text"],
     doc_md=__doc__,
 )

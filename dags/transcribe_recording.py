@@ -16,6 +16,7 @@ from airflow.sdk import Param, dag, task
 
 from airflow_asr.hooks.assemblyai import AssemblyAIHook
 from airflow_asr.operators.assemblyai import AssemblyAISubmitTranscriptOperator
+from airflow_asr.retry_policy import AssemblyAIRetryPolicy
 from airflow_asr.sensors.assemblyai import AssemblyAITranscriptSensor
 
 FORM = {
@@ -56,7 +57,7 @@ FORM = {
     # The form's values reach `config` as they are (true, not "True").
     render_template_as_native_obj=True,
     # A retry finds the job that it submitted before: it costs a request, not a second transcript.
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "retry_policy": AssemblyAIRetryPolicy()},
     tags=["speech to text"],
     doc_md=__doc__,
 )
