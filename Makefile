@@ -2,7 +2,7 @@
 # Another Python: PYTHON=python3.12 make demo
 .POSIX:
 .SUFFIXES:
-.PHONY: help install demo up down test check bench lock clean
+.PHONY: help install demo up down test check bench faults lock clean
 
 PYTHON ?= python3
 VENV = .venv
@@ -33,6 +33,9 @@ check: $(VENV)/.dev-is-installed ## Check style and types.
 	@$(BIN)/ruff check -q
 	@$(BIN)/ruff format -q --check
 	@$(BIN)/mypy --strict $(SOURCES)
+
+faults: $(VENV)/.dev-is-installed ## Kill what can be killed, and count what it costs: 20 minutes or more.
+	@$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.dev-is-installed ## Measure what the README says, on this machine.
 	@for script in $$(grep -l __main__ benchmarks/*.py); do \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -90,8 +90,14 @@ class AirflowApi:
         """Return the JSON of ``GET /api/v2/<path>``."""
         return self.request("GET", path, params=params).json()
 
-    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+    def request(self, method: str, path: str, *, accept: Collection[int] = (), **kwargs: Any) -> requests.Response:
         """Make a request to ``/api/v2/<path>``.
+
+        Args:
+            method: the HTTP method.
+            path: the path.
+            accept: statuses of a refusal that is no error.
+            **kwargs: as for ``requests``.
 
         Raises:
             AirflowApiError: it was refused; with Airflow's reason.
@@ -102,7 +108,7 @@ class AirflowApi:
             reply = self._session.request(method, f"{self.base_url}/api/v2/{path}", timeout=30, **kwargs)
             if reply.status_code != 500:
                 break
-        if not reply.ok:
+        if not reply.ok and reply.status_code not in accept:
             raise AirflowApiError(f"{method} {path}: {reply.status_code} {reply.text[:500]}", reply.status_code)
         return reply
 

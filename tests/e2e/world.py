@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,7 @@ class World:
     """The Connection of a database for what DAGs make; None where there is none and they make a file."""
     dump: Callable[[], str]
     """Returns all that is in Airflow's database, as text."""
+    postgres: PostgresServer | None = None
 
     def start(self, dag_id: str, **params: Any) -> Run:
         """Start a run of a DAG."""
@@ -133,19 +134,36 @@ class World:
 
 
 @contextmanager
-def world(database: str, home: Path) -> Iterator[World]:
-    """Start everything on ``sqlite`` or ``postgres``, and stop it all at the end."""
+def world(
+    database: str,
+    home: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
+    dag_folders: Iterable[Path] = (),
+) -> Iterator[World]:
+    """Start everything on ``sqlite`` or ``postgres``, and stop it all at the end.
+
+    Args:
+        database: where Airflow's own data is.
+        home: where everything is written.
+        env: more settings of the Airflow processes.
+        connections: more Connections, as JSON.
+        dag_folders: more DAG files.
+    """
     dags = home / "dags"
     shutil.copytree(Path(__file__).parent / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in dag_folders:
+        shutil.copytree(folder, dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     # Not into a folder of their own: DAG files import what lies beside them from the folder that Airflow knows.
     shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     readme.write_dags(dags, home / "readme", RECORDINGS / "call-06-internet-outage.mp3")
     with ExitStack() as stack:
-        url, dump = None, _sqlite_dump(home / "airflow" / "airflow.db")
-        connections: dict[str, str] = {}
+        url, dump, postgres = None, _sqlite_dump(home / "airflow" / "airflow.db"), None
         if database == "postgres":
             postgres = stack.enter_context(PostgresServer())
-            url, dump, connections["tables"] = postgres.url, postgres.dump, postgres.connection
+            url, dump = postgres.url, postgres.dump
+        tables = {"tables": postgres.connection} if postgres else {}
         echo = stack.enter_context(EchoService(home / "echo"))
         whisper = stack.enter_context(LocalService(home / "whisper", engine="whisper"))
         storage = stack.enter_context(ObjectStorage())
@@ -155,16 +173,21 @@ def world(database: str, home: Path) -> Iterator[World]:
                 dags,
                 database_url=url,
                 connections={
-                    **connections,
+                    **tables,
                     "assemblyai_default": whisper.connection,
                     "echo": echo.connection,
                     "storage": storage.connection(),
+                    **(connections or {}),
                 },
                 # The README's DAG leaves the delay to this setting; see Run.tries for what can cost a try.
-                env={"AIRFLOW__CORE__PARALLELISM": "8", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5"},
+                env={
+                    "AIRFLOW__CORE__PARALLELISM": "8",
+                    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5",
+                    **(env or {}),
+                },
             )
         )
-        yield World(airflow, echo, whisper, storage, home / "audio", next(iter(connections), None), dump)
+        yield World(airflow, echo, whisper, storage, home / "audio", "tables" if postgres else None, dump, postgres)
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
