@@ -9,6 +9,7 @@ import pytest
 from demo.processes import end_on_signals
 from tests.e2e import world as worlds
 from tests.e2e.world import World
+from tests.faults import scenarios
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,5 +23,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Everything, running. It is stopped however the tests end, with SIGTERM too."""
     end_on_signals()
     database = str(request.param)
-    with worlds.world(database, tmp_path_factory.mktemp(database)) as started:
+    home = tmp_path_factory.mktemp(database)
+    env = scenarios.holding(home / "holds")
+    with worlds.world(database, home, env=env, dag_folders=[scenarios.DAGS]) as started:
         yield started

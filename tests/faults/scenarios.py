@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.faults.proxy import Proxy
 
 HEARTBEAT_TIMEOUT_S = 20
 
+# So that a worker that no longer says that it lives is missed soon.
 SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S),
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
@@ -33,7 +33,7 @@ class Scenes:
 
     world: World
     holds: Path
-    proxy: Proxy
+    proxy: Proxy | None = None
 
     def case(self, fault: str, *, slot: bool = False, process_s: float = 6.0, connection: str = "echo") -> Case:
         """Return a run to be disturbed."""
@@ -42,11 +42,10 @@ class Scenes:
         return Case(self.world, self.holds, fault, services[connection], connection, dag_id, process_s)
 
 
-@contextmanager
-def settings(holds: Path) -> Iterator[dict[str, str]]:
-    """The settings of an Airflow whose workers can be stopped at a step."""
+def holding(holds: Path) -> dict[str, str]:
+    """Return the settings of an Airflow whose workers can be stopped at a step."""
     holds.mkdir(parents=True, exist_ok=True)
-    yield {**SETTINGS, "PYTHONPATH": str(HOLD), "ASR_TEST_HOLDS": str(holds)}
+    return {"PYTHONPATH": str(HOLD), "ASR_TEST_HOLDS": str(holds)}
 
 
 # Workers that are killed ---------------------------------------------------------------------------------------------
@@ -182,6 +181,7 @@ def server_killed(scenes: Scenes) -> None:
 
 
 def network_cut(scenes: Scenes) -> None:
+    assert scenes.proxy is not None
     with scenes.proxy.cut():
         time.sleep(60)
 
