@@ -15,11 +15,13 @@ from tests.faults.proxy import Proxy
 
 HEARTBEAT_TIMEOUT_S = 20
 
-# So that a worker that no longer says that it lives is missed soon.
+# So that a worker, or a scheduler, that no longer says that it lives is missed soon.
 SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S),
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "4",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
     "AIRFLOW__CORE__PARALLELISM": "16",
 }
 
