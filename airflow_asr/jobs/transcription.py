@@ -22,9 +22,9 @@ from airflow_asr.api.errors import (
     ResubmitsError,
     ServerError,
     TranscriptDeletedError,
-    TranscriptNotReadyError,
     from_transcript,
 )
+from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.transcript import Transcript, TranscriptStatus
 from airflow_asr.jobs.fingerprint import checked_config, fingerprint
 from airflow_asr.jobs.open_jobs import OpenJobs
@@ -92,6 +92,7 @@ class Transcription:
         self._order = order
         self._submission = submission or Submission(client, records)
         self._source: AudioSource | None = None
+        self._record: SubmissionRecord | None = None
 
     def advance(self, fp: str | None = None) -> TranscriptSummary | Waiting:
         """Go as far as it can go without waiting.
@@ -104,7 +105,14 @@ class Transcription:
             OutputError: the transcript is there, and its outputs could not be written.
             AssemblyAIError: there is no transcript, and why.
         """
-        record = self._open(fp)
+        try:
+            return self._advance(fp)
+        except AssemblyAIError:
+            log.error("%s", self._standing())  # What the error says of the money is not always all.
+            raise
+
+    def _advance(self, fp: str | None) -> TranscriptSummary | Waiting:
+        record = self._record = self._open(fp)
         outputs = self._order.outputs(record["base"]) if self._order.outputs else None
         done = self._done(record, outputs)
         if done is not None:
@@ -124,6 +132,23 @@ class Transcription:
             if transcript is not None and transcript.status == TranscriptStatus.COMPLETED and not transcript.deleted:
                 return self._collect(record, outputs, transcript)
             self._resubmit_or_fail(record, transcript, transcript_id)
+
+    def _standing(self) -> str:
+        """Return what became of the audio and the money so far, in a line for whoever reads the log of a failure."""
+        audio, record = redact_url(self._order.audio), self._record
+        if record is None:
+            return f"{audio}: this try submitted nothing."
+        if record["state"] == "intent":
+            return f"{audio}: a transcript may have been made. A retry looks for it before it submits anything."
+        if record.get("id"):
+            return (
+                f"{audio}: transcript {record['id']} was submitted. A retry goes on with it and pays nothing; "
+                "AssemblyAIFetchTranscriptOperator gets its text by that id."
+            )
+        failed = (
+            f" Transcripts that failed, and are not charged: {', '.join(record['prior'])}." if record["prior"] else ""
+        )
+        return f"{audio}: nothing is paid for.{failed}"
 
     def _obtain(self, record: SubmissionRecord, outputs: Outputs | None) -> str:
         if self._used(record) > self._order.max_resubmits:
@@ -239,40 +264,6 @@ class Transcription:
                 f"{error} It was submitted {times}. Clear the task to submit it again.", transcript_id=transcript_id
             )
         raise error
-
-
-def fetch(
-    client: AssemblyAIClient,
-    transcript_id: str,
-    outputs: Outputs | None,
-    *,
-    inline_text_bytes: int = INLINE_TEXT_BYTES,
-) -> TranscriptSummary:
-    """Write the outputs of a transcript that exists, whoever submitted it.
-
-    Raises:
-        TranscriptNotReadyError: it has not ended.
-        TranscriptDeletedError: its content was deleted.
-        OutputError: its outputs could not be written.
-        AssemblyAIError: it ended in error, or cannot be read.
-    """
-    transcript = client.get(transcript_id)
-    if not transcript.ended:
-        raise TranscriptNotReadyError(
-            f"Transcript {transcript_id} is {transcript.status}. Wait for it with AssemblyAITranscriptSensor first.",
-            transcript_id=transcript_id,
-        )
-    if transcript.deleted:
-        raise TranscriptDeletedError(
-            f"Transcript {transcript_id} was deleted at the service, and its text with it.", transcript_id=transcript_id
-        )
-    if transcript.error or transcript.status == TranscriptStatus.ERROR:
-        raise from_transcript(transcript.error or "no reason given", transcript_id=transcript_id)
-    uris = outputs.uris() if outputs is not None else None
-    summary = summarise(transcript, outputs=uris, inline_text_bytes=inline_text_bytes)
-    if outputs is not None:
-        outputs.write(client, transcript, summary, fp=None)
-    return summary
 
 
 def _why(record: SubmissionRecord, transcript: Transcript | None, transcript_id: str) -> AssemblyAIError:

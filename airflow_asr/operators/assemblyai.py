@@ -273,9 +273,9 @@ class AssemblyAIFetchTranscriptOperator(BaseOperator):
     def execute(self, context: Context) -> TranscriptSummary:
         """Return the summary of the transcript."""
         from airflow_asr.hooks.assemblyai import AssemblyAIHook
+        from airflow_asr.jobs.fetching import fetch
         from airflow_asr.jobs.look import checked_id
         from airflow_asr.jobs.names import safe_name
-        from airflow_asr.jobs.transcription import fetch
 
         with airflow_errors():
             transcript_id = checked_id(self.transcript_id)

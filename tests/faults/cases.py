@@ -16,8 +16,8 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 
 from airflow_asr.api.client import AssemblyAIClient
+from airflow_asr.jobs.fetching import fetch
 from airflow_asr.jobs.outputs import EXTENSIONS, Outputs
-from airflow_asr.jobs.transcription import fetch
 from demo.airflow_api import AirflowApiError
 from demo.service import API_KEY, LocalService
 from tests.e2e.world import Run, World, wait_until

@@ -15,7 +15,7 @@ from airflow.sdk import Asset
 from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_asr.api.client import AssemblyAIClient
-from airflow_asr.api.errors import AudioUrlError, OutputError
+from airflow_asr.api.errors import AudioUrlError, JobSearchError, OutputError, ServerError
 from airflow_asr.exceptions import AssemblyAIFailException, AssemblyAIWaitTimeout
 from airflow_asr.local.testing import LocalServer, scripted_audio
 from airflow_asr.operators.assemblyai import (
@@ -86,6 +86,105 @@ def all_requests(server: LocalServer) -> int:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Submissions whose end nobody saw, and other runs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", [{"action": "drop"}, {"action": "answer", "status": 502}], ids=["dropped", "502"])
+def test_a_reply_that_is_lost_costs_nothing(
+    server: LocalServer,
+    task: TaskInstance,
+    record: Callable[..., str],
+    submissions: Callable[[], int],
+    reply: dict[str, Any],
+    deferrable: bool,
+) -> None:
+    server.faults({"method": "POST", "route": "/v2/transcript", "when": "after", **reply})
+    assert task.run(transcribe(record("Not lost."), deferrable=deferrable))["text"] == "Not lost."
+    assert submissions() == 1
+
+
+def test_another_run_takes_over_the_job_that_is_under_way(
+    task: TaskInstance, record: Callable[..., str], submissions: Callable[[], int], tmp_path: Path
+) -> None:
+    operator = transcribe(record(process_s=0.5), output_path=str(tmp_path / "out"), deferrable=True)
+    first = task.defer(operator).trigger.serialize()[1]["transcript_id"]
+    again = TaskInstance(task.client, run_id="backfill")
+    assert again.run(operator)["transcript_id"] == first
+    assert submissions() == 1
+    assert not list((tmp_path / "out" / "_asr" / "open").iterdir())
+    # The first run, if it still lives, finds the outputs.
+    assert task.run(operator)["transcript_id"] == first
+
+
+def test_another_run_takes_over_a_job_whose_reply_was_lost(
+    server: LocalServer,
+    task: TaskInstance,
+    record: Callable[..., str],
+    submissions: Callable[[], int],
+    tmp_path: Path,
+) -> None:
+    operator = transcribe(record(), output_path=str(tmp_path / "out"), deferrable=True)
+    server.faults(
+        {"method": "POST", "route": "/v2/transcript", "action": "drop", "when": "after"},
+        {"method": "GET", "route": "/v2/transcript", "action": "answer", "status": 500},
+    )
+    with pytest.raises(JobSearchError):
+        task.run(operator)
+    assert TaskInstance(task.client, run_id="backfill").run(operator)["text"]
+    assert submissions() == 1
+
+
+def test_what_is_under_way_is_written_down_without_anything_that_grants_access(
+    task: TaskInstance, record: Callable[..., str], tmp_path: Path
+) -> None:
+    task.defer(transcribe(record(), output_path=str(tmp_path / "out"), deferrable=True))
+    written = [path.read_text() for path in (tmp_path / "out" / "_asr" / "open").iterdir()]
+    assert len(written) == 2
+    assert [text for text in written if KEY in text or "://" in text] == []
+
+
+def test_a_record_that_nobody_can_read_stops_the_task_before_it_costs(
+    task: TaskInstance, record: Callable[..., str], submissions: Callable[[], int], tmp_path: Path
+) -> None:
+    operator = transcribe(record(), output_path=str(tmp_path / "out"), deferrable=True)
+    task.defer(operator)
+    for path in (tmp_path / "out" / "_asr" / "open").iterdir():
+        path.write_text('{"v": 99}')
+    with pytest.raises(OutputError, match=r"no record of this version.*delete it"):
+        TaskInstance(task.client, run_id="backfill").run(operator)
+    assert submissions() == 1
+
+
+def test_the_log_of_a_failure_ends_with_what_became_of_audio_and_money(
+    server: LocalServer,
+    task: TaskInstance,
+    record: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    audio = record()
+    missing = str(tmp_path / "missing.wav")
+    with pytest.raises(AssemblyAIFailException):
+        task.run(transcribe(missing, deferrable=False))
+    assert f"{missing}: this try submitted nothing." in caplog.text
+    server.faults(
+        {"method": "POST", "route": "/v2/transcript", "action": "answer", "status": 400, "body": {"error": "x"}}
+    )
+    with pytest.raises(AssemblyAIFailException):
+        task.run(transcribe(audio, deferrable=False))
+    assert f"{audio}: nothing is paid for." in caplog.text
+    operator = transcribe(audio, deferrable=True)
+    transcript_id = task.defer(operator).trigger.serialize()[1]["transcript_id"]
+    server.faults({"method": "GET", "route": "/v2/transcript/{id}", "action": "answer", "status": 500})
+    with pytest.raises(ServerError):
+        task.run(operator)
+    assert f"{audio}: transcript {transcript_id} was submitted. A retry goes on with it and pays nothing" in caplog.text
+    failing = record(name="failing.wav", error="Internal server error")
+    with pytest.raises(AssemblyAIFailException):
+        TaskInstance(task.client).run(transcribe(failing, deferrable=False, max_resubmits=0))
+    assert f"{failing}: nothing is paid for. Transcripts that failed, and are not charged: " in caplog.text
 
 
 # The way that all is well --------------------------------------------------------------------------------------------
