@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -141,6 +142,20 @@ class AirflowStack:
         process.start()
         save(self.record, self.processes)
         self.wait_until_healthy(timeout_s)
+
+    def run_script(self, script: Path, *arguments: str, timeout_s: float = 120.0) -> str:
+        """Run a Python program with Airflow's own settings, and return what it printed.
+
+        Raises:
+            ProcessError: it failed; with what it said.
+        """
+        command = [sys.executable, "-P", str(script), *arguments]
+        done = subprocess.run(
+            command, env=self._env, cwd=self.home, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        if done.returncode:
+            raise ProcessError(f"{script.name} ended with exit code {done.returncode}.\n{done.stderr[-2000:]}")
+        return done.stdout
 
     def let_go(self) -> None:
         """Leave the processes running when this interpreter ends. :attr:`record` says which they are."""

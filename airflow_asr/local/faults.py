@@ -12,6 +12,7 @@ A fault is JSON, sent to ``POST /_faults``::
              ``after``: it takes effect, and then its reply is replaced, delayed or lost.
 ``times``    how many requests it hits; 1 by default, ``null`` for all until it is cleared.
 ``skip``     how many matching requests are let through first; 0 by default.
+``share``    of the matching requests, which share it hits, by chance; 1 by default.
 ``status``   of an answer; 500 by default.
 ``headers``  of an answer, as an object.
 ``body``     of an answer: text is sent as it is, anything else as JSON; by default a JSON error.
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -58,6 +60,7 @@ class Fault:
     when: When = "before"
     times: int | None = 1
     skip: int = 0
+    share: float = 1.0
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = field(default_factory=lambda: {"error": "Internal server error. This is a fault on demand."})
@@ -110,6 +113,7 @@ def _problems(fault: Fault) -> dict[str, bool]:
         "when": fault.when not in get_args(When),
         "times": not (fault.times is None or _is_int(fault.times, 1)),
         "skip": not _is_int(fault.skip, 0),
+        "share": not isinstance(fault.share, int | float) or not 0 < fault.share <= 1,
         "status": not (_is_int(fault.status, 200) and fault.status <= 599),
         "headers": not (
             isinstance(fault.headers, dict) and all(isinstance(value, str) for value in fault.headers.values())
@@ -128,6 +132,7 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._requests: Counter[str] = Counter()
+        self._chance = random.Random(0)  # noqa: S311  # The same chance in every run.
         # Filled by the server's protocol (see server.py): the address of a client -> its connection.
         self.connections: dict[tuple[str, int], asyncio.Transport] = {}
 
@@ -159,6 +164,8 @@ class Faults:
                 continue
             if fault.skip:
                 fault.skip -= 1
+                continue
+            if fault.share < 1 and self._chance.random() >= fault.share:
                 continue
             if fault.times is not None:
                 fault.times -= 1

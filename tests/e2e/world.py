@@ -81,8 +81,8 @@ class Run:
 class EchoService(LocalService):
     """The service without a recogniser: it hears what the audio says it should, and tells what it was asked."""
 
-    def __init__(self, home: Path) -> None:
-        super().__init__(home, engine="echo", options=("--enable-faults", "--concurrency", "20"))
+    def __init__(self, home: Path, concurrency: int = 20) -> None:
+        super().__init__(home, engine="echo", options=("--enable-faults", "--concurrency", str(concurrency)))
 
     def requests(self, method: str, route: str) -> int:
         """Return how many requests of a kind there were since the start."""
@@ -93,12 +93,20 @@ class EchoService(LocalService):
         rows: list[dict[str, Any]] = self._get("/v2/transcript", limit=200)["transcripts"]
         return rows
 
+    def trouble(self, faults: Iterable[Mapping[str, Any]], route: str = "/v2/transcript/{id}") -> None:
+        """Let a route fail in these ways until the service is started again, or is given other ones."""
+        self._call("DELETE", "/_faults")
+        for fault in faults:
+            self._call("POST", "/_faults", json={"route": route, "times": None, **fault})
+
     def _get(self, path: str, **params: Any) -> Any:
+        return self._call("GET", path, params=params)
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(
-                f"{self.url}{path}", params=params, headers={"Authorization": API_KEY}, timeout=10
-            ).json()
+            headers = {"Authorization": API_KEY}
+            return session.request(method, f"{self.url}{path}", headers=headers, timeout=10, **options).json()
 
 
 @dataclass(frozen=True)

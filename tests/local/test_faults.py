@@ -104,6 +104,13 @@ def test_how_often(http: Http) -> None:
     assert http.get("/v2/transcript").status_code == 200
 
 
+def test_a_share_of_the_requests(http: Http) -> None:
+    http.server.faults({"route": "/v2/transcript", "action": "answer", "times": None, "status": 503, "share": 0.3})
+    statuses = [http.get("/v2/transcript").status_code for _ in range(200)]
+    assert 30 < statuses.count(503) < 90
+    assert statuses.count(200) + statuses.count(503) == 200
+
+
 def test_one_after_the_other(http: Http) -> None:
     http.server.faults(
         {"route": "*", "action": "answer", "status": 501}, {"route": "*", "action": "answer", "status": 502}
@@ -133,6 +140,8 @@ def test_which_requests(http: Http) -> None:
         ({"route": "v2", "action": "drop"}, "route"),
         ({"route": "*", "action": "drop", "when": "during"}, "when"),
         ({"route": "*", "action": "drop", "times": 0}, "times"),
+        ({"route": "*", "action": "drop", "share": 0}, "share"),
+        ({"route": "*", "action": "drop", "share": 1.1}, "share"),
         ({"route": "*", "action": "drop", "skip": -1}, "skip"),
         ({"route": "*", "action": "answer", "status": 42}, "status"),
         ({"route": "*", "action": "answer", "headers": {"a": 1}}, "headers"),
