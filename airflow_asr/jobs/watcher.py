@@ -18,7 +18,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
-from airflow_asr.api.errors import AccountError, AssemblyAIError, ForbiddenError, TranscriptNotFoundError
+from airflow_asr.api.errors import (
+    AccountError,
+    AssemblyAIError,
+    ForbiddenError,
+    RateLimitError,
+    TranscriptNotFoundError,
+)
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
 from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform, backoff_s, plan_round
@@ -250,10 +256,11 @@ class TranscriptWatcher:
         self._look_again(watch, self._clock() + watch.schedule.after(age_s, self._uniform))
 
     def _outlasts(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> bool:
-        """Say whether the wait goes on after an error; if not, wake whom it concerns."""
+        """Say whether the next look comes at its usual time after an error; if not, do what is to be done."""
         if error.retryable or (isinstance(error, ForbiddenError) and error.perhaps_throttled and not self._failures):
-            self._pause(error)
-            return True
+            # Nothing was learnt, so this does not count as a look.
+            self._look_again(watch, self._after_failure(error))
+            return False
         if isinstance(error, AccountError):
             with self._changed:
                 everyone = list(self._watches.values())
@@ -264,14 +271,18 @@ class TranscriptWatcher:
         self._settle([watch], error)
         return False
 
-    def _pause(self, error: AssemblyAIError) -> None:
-        """Hold back every request of the account: what refused one request would refuse the next."""
+    def _after_failure(self, error: AssemblyAIError) -> float:
+        """Return when to ask again, and hold back every request of the account if the next would be refused, too."""
         self._failures += 1
         wait_s = backoff_s(self._failures, self._uniform)
         if error.retry_after is not None:
             wait_s = max(wait_s, min(error.retry_after, _LONGEST_PAUSE_S))
-        self._paused_until = self._clock() + wait_s
-        log.warning("%s The next request goes out in %.1f s; nobody stops waiting.", error, wait_s)
+        due = self._clock() + wait_s
+        asked = error.retry_after is not None or isinstance(error, RateLimitError | ForbiddenError)
+        if asked or self._failures > 1:  # One failure among many replies says nothing of the next request.
+            self._paused_until = due
+        log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, wait_s)
+        return due
 
     def _settle(self, watches: list[_Watch], result: str | Exception) -> None:
         with self._changed:

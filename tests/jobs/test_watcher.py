@@ -212,6 +212,21 @@ def test_a_failure_by_itself_already_pauses_half_a_second_or_more() -> None:
     assert again - failed >= 0.5
 
 
+def test_one_failure_among_replies_holds_back_nobody_else() -> None:
+    names = [f"t-{number}" for number in range(20)]
+    service = Service.alike(names, "completed")
+    service.answers["t-7"] = [ServerError("500"), "completed"]
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended(name, SOON) for name in names))
+
+    assert set(run(main())) == {"completed"}
+    failed, again = (at for at, name in service.asked if name == "t-7")
+    assert all(at < again for at, name in service.asked if name != "t-7")
+    assert again - failed >= 0.5
+
+
 def test_what_the_service_asks_for_holds_back_every_request_of_the_account(short_pauses: list[int]) -> None:
     names = [f"t-{number}" for number in range(20)]
     service = Service.alike(names, *["processing"] * 3, "completed")
