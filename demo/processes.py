@@ -160,10 +160,15 @@ class Process:
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(timeout_s)
 
-    def expect_end(self) -> None:
-        """From now on, that it ends is nothing to complain about."""
+    def expect_end(self, *, at_exit: bool = False) -> None:
+        """From now on, that it ends is nothing to complain about.
+
+        Args:
+            at_exit: what it leaves behind is still ended with this interpreter.
+        """
         self._end_expected = True
-        atexit.unregister(self.stop)
+        if not at_exit:
+            atexit.unregister(self.stop)
 
     def let_go(self) -> None:
         """Leave it running when this interpreter ends."""

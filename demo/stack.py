@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,7 @@ class AirflowStack:
         self._env = self._environment(dags.resolve(), database_url, connections or {}, env or {})
         self._migration = self._process("migration", "db", "migrate")
         self._components = {name: self._process(name, *command) for name, command in COMPONENTS.items()}
+        self._orphaned: list[Process] = []
         self._since = datetime.now(UTC)
 
     def __enter__(self) -> Self:
@@ -127,12 +129,25 @@ class AirflowStack:
         """Stop all that runs, by force after ``within_s`` seconds. Can be called again."""
         # The api-server waits for its clients, so be gone first.
         self.api.close()
-        stop_all([self._migration, *self.processes], within_s)
+        stop_all([self._migration, *self.processes, *self._orphaned], within_s)
         self.record.unlink(missing_ok=True)
 
     def kill(self, component: str) -> None:
-        """End a component as a crash would: at once, with its children."""
+        """End a component as a crash of its machine would: at once, with its children."""
         self._components[component].kill()
+
+    def orphan(self, component: str) -> None:
+        """End a component's own process, and let its children live, as a crash of the program alone does.
+
+        Starting the component again leaves them alone. They end with the stack.
+        """
+        process = self._components[component]
+        assert process.identity is not None, f"{component} was not started"
+        self._orphaned.append(process)
+        process.expect_end(at_exit=True)
+        os.kill(process.identity.pid, signal.SIGKILL)
+        process.reap()
+        self._components[component] = self._process(component, *COMPONENTS[component])
 
     def restart(self, component: str, timeout_s: float = 90.0) -> None:
         """Start a component again, stopping it first if it runs, and wait until all are healthy."""
