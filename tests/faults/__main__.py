@@ -1,26 +1,33 @@
 """Brings all faults about, one after the other or side by side, and counts what they cost: ``python -m tests.faults``.
 
+With arguments it brings about those whose name holds them.
+
 The last line is computed from the service's own list, the outputs on the disk, and all that was written down.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from demo.processes import end_on_signals
 from demo.service import API_KEY
-from tests.e2e.world import World, world
-from tests.faults import scenarios
-from tests.faults.cases import Row
-from tests.faults.proxy import Proxy
+from tests.faults import scenarios, wire, zombies
+from tests.faults.cases import Row, recount
 from tests.faults.scenarios import Scenes
+from tests.faults.stage import stage
+
+# Each holds a worker for some of its time, while it looks for a job or stands still.
+_AT_ONCE = 12
+
+Single = tuple[str, Callable[[], Row]]
+Job = tuple[str, Callable[[], list[Row]]]
 
 SECRETS = (API_KEY, "X-Amz-Signature", "X-Amz-Credential")
 
@@ -31,7 +38,14 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        rows, leaks = _run(home, {**scenarios.SETTINGS, **scenarios.holding(home / "holds")})
+        with stage(home) as scenes:
+            wanted = " ".join(sys.argv[1:])
+            rows = [
+                *_do([job for job in _jobs(scenes) if wanted in job[0]], _AT_ONCE),
+                *_do([job for job in _parts(scenes) if wanted in job[0]], 1),
+            ]
+            rows = recount(rows, [scenes.world.echo, *scenes.services.values()])
+            leaks = _leaks(scenes, home)
     _print(rows)
     duplicates = sum(max(row.made - row.wanted, 0) for row in rows)
     lost = sum(row.lost for row in rows)
@@ -42,83 +56,106 @@ def main() -> int:
     return int(bool(duplicates or lost or leaks))
 
 
-def _run(home: Path, env: dict[str, str]) -> tuple[list[Row], list[str]]:
-    proxy = Proxy()
-    far = json.dumps({"conn_type": "assemblyai", "password": API_KEY, "extra": {"base_url": proxy.url}})
-    with proxy, world("postgres", home, env=env, connections={"far": far}, dag_folders=[scenarios.DAGS]) as started:
-        proxy.lead_to(started.echo.port)
-        scenes = Scenes(started, home / "holds", proxy)
-        rows = _workers(scenes) + _people(scenes) + _parts(scenes)
-        return rows, _leaks(started, home)
+def _jobs(scenes: Scenes) -> list[Job]:
+    """Return everything that disturbs one run alone. What takes longest comes first."""
+    jobs: list[Job] = [("service killed over a submission", partial(wire.both_deaths, scenes))]
+    for fault, job in [*_zombies(scenes), *_wires(scenes), *_workers(scenes), *_people(scenes)]:
+        jobs.append((fault, partial(_listed, job)))
+    return jobs
 
 
-def _workers(scenes: Scenes) -> list[Row]:
-    jobs: list[Callable[[], Row]] = []
+def _listed(job: Callable[[], Row]) -> list[Row]:
+    return [job()]
+
+
+def _zombies(scenes: Scenes) -> Iterator[Single]:
+    yield "worker paused, sends during the search", partial(zombies.wakes_during_the_search, scenes)
+    for fault, step in scenarios.PAUSES.items():
+        yield fault, partial(scenarios.paused, scenes, fault, step)
+    for fault, step in zombies.WITHOUT_SUPERVISOR.items():
+        yield fault, partial(zombies.outlives_its_supervisor, scenes, fault, step)
+    for fault, step in zombies.TAKEN_FOR_FAILED.items():
+        yield fault, partial(zombies.taken_for_failed, scenes, fault, step)
+    for fault, supervisor in zombies.AFTER_DEFERRING.items():
+        yield fault, partial(zombies.dies_after_deferring, scenes, fault, supervisor=supervisor)
+
+
+def _wires(scenes: Scenes) -> Iterator[Single]:
+    yield "submission accepted late", partial(wire.arrives_late, scenes)
+    yield "reply lost", partial(wire.reply_lost, scenes)
+    for fault, step in wire.CUT_OFF.items():
+        yield fault, partial(wire.cut_off, scenes, fault, step)
+        yield fault, partial(wire.cut_off, scenes, f"{fault} (in a slot)", step, slot=True)
+        if "upload" not in step:
+            yield fault, partial(wire.cut_off, scenes, f"{fault} (signed URL)", step, bucket=True)
+
+
+def _workers(scenes: Scenes) -> Iterator[Single]:
     for fault, step in scenarios.KILLS.items():
-        jobs.append(partial(scenarios.killed, scenes, fault, step))
+        yield fault, partial(scenarios.killed, scenes, fault, step)
     for fault, step in scenarios.SLOT_KILLS.items():
-        jobs.append(partial(scenarios.killed, scenes, fault, step, slot=True))
-    for fault, step in (
-        ("worker and supervisor killed after the service accepted", "after submit"),
-        ("worker and supervisor killed during the outputs", "after write json"),
-    ):
-        jobs.append(partial(scenarios.killed, scenes, fault, step, supervisor=True))
-    for fault, step in (
-        ("worker paused before the intent, awake after the next try", "before record intent"),
-        ("worker paused after the intent, awake after the next try", "after record intent"),
-        ("worker paused after the service accepted, awake after the next try", "after submit"),
-    ):
-        jobs.append(partial(scenarios.paused, scenes, fault, step))
-    return _some_at_once(jobs, 8)
+        yield fault, partial(scenarios.killed, scenes, fault, step, slot=True)
+    for fault, step in scenarios.SUPERVISOR_KILLS.items():
+        yield fault, partial(scenarios.killed, scenes, fault, step, supervisor=True)
 
 
-def _people(scenes: Scenes) -> list[Row]:
-    return _some_at_once(
-        [
-            partial(scenarios.cleared, scenes),
-            partial(scenarios.run_cleared, scenes),
-            partial(scenarios.marked, scenes, "failed"),
-            partial(scenarios.marked, scenes, "success"),
-            partial(scenarios.day_processed_again, scenes),
-        ],
-        8,
-    )
+def _people(scenes: Scenes) -> Iterator[Single]:
+    yield "task cleared while deferred", partial(scenarios.cleared, scenes)
+    yield "task cleared between submission and id", partial(zombies.cleared_while_running, scenes)
+    yield "run cleared", partial(scenarios.run_cleared, scenes)
+    yield "task marked failed", partial(scenarios.marked, scenes, "failed")
+    yield "task marked success", partial(scenarios.marked, scenes, "success")
+    yield "day processed again", partial(scenarios.day_processed_again, scenes)
 
 
-def _parts(scenes: Scenes) -> list[Row]:
-    rows: list[Row] = []
+def _parts(scenes: Scenes) -> list[Job]:
+    """Return what all runs notice, so that one follows the other."""
+    jobs: list[Job] = []
     for fault, disturb, connection in (
         ("triggerer killed", scenarios.triggerer_killed, "echo"),
         ("scheduler killed", scenarios.scheduler_killed, "echo"),
+        ("api-server killed", scenarios.api_server_killed, "echo"),
         ("speech service killed", scenarios.server_killed, "echo"),
         ("network cut for a minute", scenarios.network_cut, "far"),
         ("metadata database restarted", scenarios.database_restarted, "echo"),
     ):
-        rows += scenarios.around(scenes, fault, disturb, connection)
-        _say(rows[-2:])
+        jobs.append((fault, partial(scenarios.around, scenes, fault, disturb, connection)))
+    jobs.append(("network cut when the task begins", partial(wire.begins_in_the_cut, scenes)))
+    jobs.append(("scheduler alone killed", partial(zombies.scheduler_alone_killed, scenes)))
+    return jobs
+
+
+def _do(jobs: list[Job], at_once: int) -> list[Row]:
+    with ThreadPoolExecutor(at_once) as pool:
+        return [row for rows in pool.map(_measured, jobs) for row in rows]
+
+
+def _measured(job: Job) -> list[Row]:
+    """Return what a fault led to. What could not even be brought about, or measured, counts as lost."""
+    fault, measure = job
+    try:
+        rows = measure()
+    except Exception as error:
+        rows = [Row(fault, 0, 0, 0, 1, 0.0, f"{type(error).__name__}: {error}")]
+    _say(rows)
     return rows
 
 
-def _some_at_once(jobs: list[Callable[[], Row]], number: int) -> list[Row]:
-    rows: list[Row] = []
-    for first in range(0, len(jobs), number):
-        some = scenarios.in_parallel(jobs[first : first + number])
-        _say(some)
-        rows += some
-    return rows
-
-
-def _leaks(world: World, home: Path) -> list[str]:
+def _leaks(scenes: Scenes, home: Path) -> list[str]:
     """Return where a key or the query of a signed URL can be read."""
-    folders = (world.airflow.home / "logs", world.airflow.logs, home / "text", home / "days", world.echo.home)
-    found = []
+    world = scenes.world
+    services = [service.home for service in (world.echo, *scenes.services.values())]
+    folders = (world.airflow.home / "logs", world.airflow.logs, home / "text", home / "days", *services)
+    texts = {"the database": world.dump()}
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
-        if path.suffix in (".sqlite", ".db"):
-            continue  # The service's own.
-        data = path.read_text(errors="replace")
-        found += [f"{secret[:4]}... in {path.relative_to(home)}" for secret in SECRETS if secret in data]
-    dump = world.dump()
-    return found + [f"{secret[:4]}... in the database" for secret in SECRETS if secret in dump]
+        # The services may keep what they were sent.
+        if "data" not in path.relative_to(home).parts:
+            texts[str(path.relative_to(home))] = path.read_text(errors="replace")
+    seen = [name for name, text in texts.items() if "disturbed" in text]
+    found = [] if "the database" in seen and len(seen) > 2 else ["nobody knows: hardly anything could be read"]
+    return found + [
+        f"{secret[:5]}... in {name}" for name, text in texts.items() for secret in SECRETS if secret in text
+    ]
 
 
 def _say(rows: list[Row]) -> None:

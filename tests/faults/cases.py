@@ -7,20 +7,23 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
 from airflow_asr.api.client import AssemblyAIClient
+from airflow_asr.api.transcript import TranscriptStatus
 from airflow_asr.jobs.fetching import fetch
 from airflow_asr.jobs.outputs import EXTENSIONS, Outputs
 from demo.airflow_api import AirflowApiError
 from demo.service import API_KEY, LocalService
 from tests.e2e.world import Run, World, wait_until
+from tests.object_storage import BUCKET
 
 TASK = "transcribe"
 FORMATS = ("json", "txt", "srt")
@@ -61,6 +64,8 @@ class Row:
     lost: int
     seconds: float
     why: str = ""
+    text: str = ""
+    """What is said in the recording, and in no other."""
 
 
 @dataclass
@@ -73,7 +78,9 @@ class Case:
         fault: what goes wrong, in words.
         service: transcribes it.
         dag_id: its DAG.
-        seconds: how long the service works on it.
+        process_s: how long the service works on it, in seconds.
+        padding: bytes that make the recording larger, and say nothing.
+        bucket: it lies in object storage, and is handed over by a signed URL.
     """
 
     world: World
@@ -83,6 +90,8 @@ class Case:
     connection: str = "echo"
     dag_id: str = "recovering_deferred"
     process_s: float = 6.0
+    padding: int = 0
+    bucket: bool = False
     run: Run = field(init=False)
     began: float = field(init=False)
 
@@ -103,7 +112,7 @@ class Case:
 
     def start(self, hold: str | None = None) -> Case:
         """Start the run; its first try stops at a step, if one is named."""
-        audio = self.world.script(self.name, text=self.text, process_s=self.process_s)
+        audio = self._audio()
         params = {"audio": audio, "output": f"file://{self.output}", "connection": self.connection}
         run_id = f"{self.name}__{int(time.time())}"
         if hold:
@@ -114,6 +123,16 @@ class Case:
         self.run = Run(self.world.airflow.api, self.dag_id, run_id, self.world.airflow.logs / "scheduler.log")
         self.began = time.monotonic()
         return self
+
+    def _audio(self) -> str:
+        path = Path(self.world.script(self.name, text=self.text, process_s=self.process_s))
+        if self.padding:
+            with path.open("ab") as file:
+                file.write(b" " * self.padding)
+        if not self.bucket:
+            return str(path)
+        self.world.storage.put(f"disturbed/{path.name}", path.read_bytes())
+        return f"s3://storage@{BUCKET}/disturbed/{path.name}"
 
     def held(self, timeout_s: float = 120.0) -> Held:
         """Wait until its worker stands at the step; the time to recover counts from there."""
@@ -152,7 +171,7 @@ class Case:
         seconds = time.monotonic() - self.began
         ids = self.transcripts()
         why = why or self._missing(ids)
-        return Row(self.fault, tries, 1, len(ids), int(bool(why)), seconds, why)
+        return Row(self.fault, tries, 1, len(ids), int(bool(why)), seconds, why, self.text)
 
     def transcripts(self) -> list[str]:
         """Return the transcripts of this recording at the service."""
@@ -192,4 +211,19 @@ class Case:
         return self.holds / f"{name}.{kind}"
 
 
-Disturb = Callable[[Case], None]
+def recount(rows: Iterable[Row], services: Iterable[LocalService], timeout_s: float = 120.0) -> list[Row]:
+    """Count all transcripts once more, when the last of them has ended: a duplicate can come late.
+
+    Whatever nobody asked for is a row of its own.
+    """
+    heard: Counter[str] = Counter()
+    for service in {service.url: service for service in services}.values():
+        client = AssemblyAIClient(API_KEY, base_url=service.url)
+        wait_until(partial(_is_idle, client), "the service is idle", timeout_s)
+        heard.update(client.get(row.id).text or f"{row.id} without a text" for row in client.walk())
+    counted = [replace(row, made=heard.pop(row.text, 0)) for row in rows]
+    return counted + [Row(f"nobody asked for: {text}", 0, 0, made, 0, 0.0) for text, made in heard.items()]
+
+
+def _is_idle(client: AssemblyAIClient) -> bool:
+    return all(row.status in (TranscriptStatus.COMPLETED, TranscriptStatus.ERROR) for row in client.walk())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from demo.service import LocalService
-from tests.e2e.world import Run, World, wait_until
-from tests.faults.cases import TASK, Case, Held, Row
+from tests.e2e.world import EchoService, Run, World, wait_until
+from tests.faults.cases import TASK, Case, Row
 from tests.faults.proxy import Proxy
 
 HEARTBEAT_TIMEOUT_S = 20
@@ -22,7 +22,7 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "4",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
-    "AIRFLOW__CORE__PARALLELISM": "16",
+    "AIRFLOW__CORE__PARALLELISM": "24",
 }
 
 HOLD = Path(__file__).parent / "hold"
@@ -36,12 +36,16 @@ class Scenes:
     world: World
     holds: Path
     proxy: Proxy | None = None
+    services: Mapping[str, EchoService] = field(default_factory=dict)
+    """Those with a Connection of their own, by its id."""
 
-    def case(self, fault: str, *, slot: bool = False, process_s: float = 6.0, connection: str = "echo") -> Case:
+    def case(
+        self, fault: str, *, slot: bool = False, process_s: float = 6.0, connection: str = "echo", **more: Any
+    ) -> Case:
         """Return a run to be disturbed."""
-        services: dict[str, LocalService] = {"echo": self.world.echo, "far": self.world.echo}
         dag_id = "recovering_in_a_slot" if slot else "recovering_deferred"
-        return Case(self.world, self.holds, fault, services[connection], connection, dag_id, process_s)
+        service = self.services.get(connection, self.world.echo)
+        return Case(self.world, self.holds, fault, service, connection, dag_id, process_s, **more)
 
 
 def holding(holds: Path) -> dict[str, str]:
@@ -72,6 +76,15 @@ SLOT_KILLS = {
     "worker in a slot killed while it waits": "after record submitted",
     "worker in a slot killed during the outputs": "after write json",
 }
+SUPERVISOR_KILLS = {
+    "worker and supervisor killed after the service accepted": "after submit",
+    "worker and supervisor killed during the outputs": "after write json",
+}
+PAUSES = {
+    "worker paused before the intent, awake after the next try": "before record intent",
+    "worker paused after the intent, awake after the next try": "after record intent",
+    "worker paused after the service accepted, awake after the next try": "after submit",
+}
 
 
 def killed(scenes: Scenes, fault: str, step: str, *, slot: bool = False, supervisor: bool = False) -> Row:
@@ -92,16 +105,12 @@ def paused(scenes: Scenes, fault: str, step: str) -> Row:
     finally:
         held.go_on()
     row = case.finish()
-    _settle(held)
+    wait_until(lambda: is_gone(held.pid), "the paused worker ends", 90)  # It sees that it is too late.
     return case.row(row.tries, row.why)
 
 
-def _settle(held: Held) -> None:
-    """Wait until a worker that woke up too late has seen that, and ended."""
-    wait_until(lambda: not Path(f"/proc/{held.pid}").exists() or _is_zombie(held.pid), "the paused worker ends", 90)
-
-
-def _is_zombie(pid: int) -> bool:
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended, whether or not its parent has noticed."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -176,6 +185,13 @@ def scheduler_killed(scenes: Scenes) -> None:
     scenes.world.airflow.restart("scheduler")
 
 
+def api_server_killed(scenes: Scenes) -> None:
+    """Workers reach the task state store through it, and nothing else of Airflow."""
+    scenes.world.airflow.kill("api-server")
+    time.sleep(5)
+    scenes.world.airflow.restart("api-server")
+
+
 def server_killed(scenes: Scenes) -> None:
     scenes.world.echo.kill()
     time.sleep(5)
@@ -216,10 +232,10 @@ def day_processed_again(scenes: Scenes) -> Row:
     case.hold(dag_id, "after submit")
     api.wait_for_dag(dag_id)
     api.request("PATCH", f"dags/{dag_id}", json={"is_paused": False})
-    first = _backfill(world, dag_id, day, "none")
+    first = backfill(world, dag_id, day, "none")
     case.held_as(dag_id).kill()
     assert first.finish(120) == "failed"
-    second = _backfill(world, dag_id, day, "failed")
+    second = backfill(world, dag_id, day, "failed")
     state = second.finish(300)
     assert first.run_id != second.run_id
     case.output.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +243,7 @@ def day_processed_again(scenes: Scenes) -> Row:
     return case.row(2, "" if state == "success" else f"the second run is {state}")
 
 
-def _backfill(world: World, dag_id: str, day: str, reprocess: str) -> Run:
+def backfill(world: World, dag_id: str, day: str, reprocess: str) -> Run:
     api = world.airflow.api
     known = {run["dag_run_id"] for run in api.get(f"dags/{dag_id}/dagRuns")["dag_runs"]}
     moment = f"{day}T00:00:00Z"

@@ -30,6 +30,20 @@ def _written(path: Any, *_: Any) -> str:
     return f"write {path.name.rpartition('.')[2]}"
 
 
+def _begun(connection: Any, method: str, url: str, *_: Any, **__: Any) -> str:
+    connection.asr_test_request, connection.asr_test_sent = f"{method} {url.partition('?')[0]}", 0
+    return f"begin {connection.asr_test_request}"
+
+
+def _sent(connection: Any, *_: Any) -> str:
+    connection.asr_test_sent = getattr(connection, "asr_test_sent", 0) + 1
+    return f"part {connection.asr_test_sent} of {_request(connection)}"
+
+
+def _request(connection: Any) -> str:
+    return str(getattr(connection, "asr_test_request", "?"))
+
+
 STEPS: dict[str, dict[str, Label]] = {
     "airflow_asr.jobs.records": {"TryRecords.write": lambda _, record: f"record {record['state']}"},
     "airflow_asr.jobs.files": {"write_file": _written},
@@ -38,6 +52,14 @@ STEPS: dict[str, dict[str, Label]] = {
     "airflow_asr.operators.assemblyai": {
         "AssemblyAITranscribeOperator.execute_complete": lambda *_, **__: "execute_complete"
     },
+    # Part 1 of a request is its head; its body follows.
+    "http.client": {
+        "HTTPConnection.putrequest": _begun,
+        "HTTPConnection.send": _sent,
+        "HTTPConnection.getresponse": lambda connection: f"reply to {_request(connection)}",
+    },
+    # What a worker does when Airflow has been told how the task ended.
+    "airflow.sdk.execution_time.task_runner": {"finalize": lambda _, state, *__: f"end {state.value}"},
 }
 """Module to function to the name of the step."""
 
