@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import OutputError, RequestError
+from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.files import write_file
 from airflow_asr.jobs.names import safe_name
@@ -287,12 +288,18 @@ def unreadable(path: UPath, error: Exception) -> OutputError:
     return OutputError(f"{path} could not be read ({type(error).__name__}: {error}). Check the output's Connection.")
 
 
+def _reply(transcript: Transcript) -> Mapping[str, Any]:
+    """Return the service's whole reply, but for what grants access: readers of text may not be those of the audio."""
+    url = transcript.audio_url
+    return {**transcript.raw, "audio_url": redact_url(url)} if url and "?" in url else transcript.raw
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
 
 
 _RENDER: dict[str, Callable[[AssemblyAIClient, Transcript], bytes]] = {
-    "json": lambda _, transcript: _json(transcript.raw),
+    "json": lambda _, transcript: _json(_reply(transcript)),
     "txt": lambda _, transcript: f"{transcript.text}\n".encode("utf-8", "replace"),
     "srt": lambda client, transcript: client.subtitles(transcript.id, "srt").encode(),
     "vtt": lambda client, transcript: client.subtitles(transcript.id, "vtt").encode(),

@@ -76,6 +76,17 @@ def test_thirty_thousand_words_go_through_every_format_and_leave_a_small_summary
         assert len(" ".join(spoken)) > len(text) // 4
 
 
+def test_the_reply_is_kept_whole_but_for_the_signature_of_its_audio(client: AssemblyAIClient, tmp_path: Path) -> None:
+    uploaded = transcribed(client, "Nothing is hidden.")
+    signed = Transcript({**uploaded.raw, "audio_url": "https://bucket.example/call.wav?X-Amz-Signature=abc&x=1"})
+    for transcript, url in ((uploaded, uploaded.audio_url), (signed, "https://bucket.example/call.wav?[hidden]")):
+        place = outputs(tmp_path, "json")
+        summary = summarise(transcript, audio="/data/call.wav", outputs=place.uris())
+        place.write(client, transcript, summary, fp="f" * 64)
+        kept = json.loads(Path(summary["outputs"]["json"].removeprefix("file://")).read_bytes())
+        assert kept == {**transcript.raw, "audio_url": url}
+
+
 @pytest.mark.parametrize("letter", ["a", "é", "字", "ع", "👩", "\x01", '"'])
 def test_the_summary_is_small_with_the_longest_names_that_storage_allows(letter: str) -> None:
     key = letter * (1024 // len(letter.encode()))
