@@ -18,7 +18,7 @@ from pathlib import Path
 
 from demo.processes import end_on_signals
 from demo.service import API_KEY
-from tests.faults import scenarios, wire, zombies
+from tests.faults import load, scenarios, wire, zombies
 from tests.faults.cases import Row, recount
 from tests.faults.scenarios import Scenes
 from tests.faults.stage import stage
@@ -36,19 +36,23 @@ def main() -> int:
     end_on_signals()
     logging.disable(logging.WARNING)  # What the checks themselves do is of no interest.
     began = time.monotonic()
+    wanted = " ".join(sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         with stage(home) as scenes:
-            wanted = " ".join(sys.argv[1:])
             rows = [
                 *_do([job for job in _jobs(scenes) if wanted in job[0]], _AT_ONCE),
                 *_do([job for job in _parts(scenes) if wanted in job[0]], 1),
             ]
             rows = recount(rows, [scenes.world.echo, *scenes.services.values()])
             leaks = _leaks(scenes, home)
+        loaded = None if wanted else load.run(home / "load")
     _print(rows)
     duplicates = sum(max(row.made - row.wanted, 0) for row in rows)
     lost = sum(row.lost for row in rows)
+    if loaded:
+        load.show(loaded)
+        lost += loaded.lost
     print(f"{len(rows)} runs in {time.monotonic() - began:.0f} s")
     for leak in leaks:
         print(f"leaked: {leak}")

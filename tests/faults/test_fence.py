@@ -33,7 +33,7 @@ def test_a_try_that_is_over_can_neither_write_nor_read(scenes: Scenes, tmp_path:
         if end == "paused":
             os.kill(first["supervisor"], signal.SIGCONT)
     zombie = _read(tmp_path / "zombie.json", 60)
-    print(json.dumps(zombie, indent=1))  # noqa: T201  shown when the test fails
+    print(json.dumps(zombie, indent=1))
     assert zombie["set"]["raised"]
     if end == "paused":
         assert zombie["get"] == zombie["get after set"] == {"gave": "the default", "raised": None}
