@@ -31,6 +31,8 @@ from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform, back
 
 log = logging.getLogger(__name__)
 
+# A failure or two among many replies say nothing of the next request.
+_IN_TROUBLE = 3
 _LONGEST_PAUSE_S = 300.0  # A Retry-After beyond the limit's own window is no use.
 
 
@@ -279,7 +281,7 @@ class TranscriptWatcher:
             wait_s = max(wait_s, min(error.retry_after, _LONGEST_PAUSE_S))
         due = self._clock() + wait_s
         asked = error.retry_after is not None or isinstance(error, RateLimitError | ForbiddenError)
-        if asked or self._failures > 1:  # One failure among many replies says nothing of the next request.
+        if asked or self._failures >= _IN_TROUBLE:
             self._paused_until = due
         log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, wait_s)
         return due
