@@ -13,8 +13,9 @@ HIDDEN = "[hidden]"
 
 # A URL ends at white space, a quote or an angle bracket. Commas and full stops may end a sentence as well as continue a
 # URL, and careless clients leave brackets and bars unescaped: taking them into the match only hides more. So does an
-# apostrophe, which a URL may hold, where the URL seems to go on after it.
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^\s\"'<>\x00-\x1f]|'(?=[\w%&=~+/-]))+", re.IGNORECASE)
+# apostrophe, which a URL may hold, where the URL seems to go on after it. A scheme is short, because a text of one long
+# word would be searched to its end from each of its letters.
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[^\s\"'<>\x00-\x1f]|'(?=[\w%&=~+/-]))+", re.IGNORECASE)
 _UPLOAD = re.compile(r"(?P<name>/upload/)[^?#]+", re.IGNORECASE)
 # Without a scheme, as in "Max retries exceeded with url: /a.wav?X-Amz-Signature=…".
 _SIGNATURE = re.compile(
