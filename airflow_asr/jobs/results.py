@@ -8,9 +8,11 @@ from typing import TypedDict
 
 from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.transcript import Transcript
+from airflow_asr.api.utterances import objects
 
 # Encoded JSON of a whole summary with its text. XCom lives in the metadata database.
 INLINE_TEXT_BYTES = 8 * 1024
+_LONGEST_LABEL = 100
 _LONGEST_AUDIO = 2500  # So that a summary stays under 16 KB with any name; outputs have a limit of their own.
 
 
@@ -57,12 +59,12 @@ def summarise(
         audio=_short(redact_url(audio) if audio else transcript.shown_audio_url),
         audio_duration_s=transcript.audio_duration_s,
         confidence=transcript.confidence,
-        language_code=transcript.language_code,
-        speech_model_used=transcript.speech_model_used,
-        word_count=len(transcript.raw.get("words") or transcript.text.split()),
+        language_code=_label(transcript.language_code),
+        speech_model_used=_label(transcript.speech_model_used),
+        word_count=len(objects(transcript.raw.get("words")) or transcript.text.split()),
         outputs=dict(outputs or {}),
         fingerprint=fingerprint,
-        text=transcript.text,
+        text=_storable(transcript.text),
     )
     return fitting(summary, inline_text_bytes)
 
@@ -72,8 +74,19 @@ def fitting(summary: TranscriptSummary, inline_text_bytes: int = INLINE_TEXT_BYT
     return summary if len(json.dumps(summary)) <= inline_text_bytes else {**summary, "text": None}
 
 
+def _storable(text: str) -> str:
+    """Return a text as every database takes it: PostgreSQL refuses a NUL and half a character in JSON."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _label(text: str | None) -> str | None:
+    """Return the name of a language or a model; it is short."""
+    return None if text is None else _storable(text[:_LONGEST_LABEL])
+
+
 def _short(name: str | None) -> str | None:
     """Return a name, or the end of it if it is very long as JSON, where a letter of some scripts takes six bytes."""
+    name = None if name is None else _storable(name)
     while name is not None and len(json.dumps(name)) > _LONGEST_AUDIO:
         name = "…" + name[len(name) // 4 :]
     return name

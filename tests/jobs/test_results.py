@@ -67,12 +67,19 @@ def test_an_upload_is_named_without_what_grants_access() -> None:
     assert summary["audio"] == "https://cdn.assemblyai.com/upload/[hidden]"
 
 
+def test_what_postgresql_does_not_take_is_replaced_so_that_a_paid_transcript_can_be_handed_over() -> None:
+    said = "a\0b\ud800c 👩"
+    summary = summarise(transcript(text=said, language_code=said), audio=f"/data/{said}.wav")
+    assert summary["text"] == summary["language_code"] == "a\ufffdb?c 👩"
+    assert summary["audio"] == "/data/a\ufffdb?c 👩.wav"
+
+
 @given(st.text(st.sampled_from('aé日😀\n" \x00'), max_size=200).map(lambda part: part * 150))
 def test_a_text_is_in_the_summary_whole_or_not_at_all_and_the_summary_stays_small(text: str) -> None:
     summary = summarise(transcript(text=text))
     size = len(json.dumps(summary).encode())
     assert size <= INLINE_TEXT_BYTES
-    assert summary["text"] in (text, None)
+    assert summary["text"] in (text.replace("\0", "\ufffd"), None)
     if summary["text"] is None:
         with_text: TranscriptSummary = {**summary, "text": text}  # type: ignore[typeddict-item, unused-ignore]
         assert len(json.dumps(with_text)) > INLINE_TEXT_BYTES
