@@ -19,6 +19,7 @@ from airflow_asr.api.errors import (
     SubmitOutcomeUnknownError,
     UploadRefusedError,
 )
+from airflow_asr.api.ids import is_id
 from airflow_asr.api.pages import TranscriptListItem, TranscriptPage
 from airflow_asr.api.retry import RetryPolicy
 from airflow_asr.api.transcript import Transcript
@@ -169,7 +170,7 @@ class AssemblyAIClient:
                 timeout_s=self._submit_timeout_s,
             )
             reply = json_object(response, doing=doing)
-            return Transcript(_with(_with(reply, "id", doing=doing), "status", doing=doing))
+            return _transcript(reply, doing=doing)
         except (ReplyLostError, ServerError, InvalidReplyError) as error:
             raise SubmitOutcomeUnknownError(
                 f"{error} The service may have accepted the job, and will charge for it if so. Look for it in the list "
@@ -186,7 +187,7 @@ class AssemblyAIClient:
         """
         doing = "read the transcript"
         reply = self._json("GET", _path(transcript_id), doing=doing, transcript_id=transcript_id)
-        return Transcript(_with(_with(reply, "id", doing=doing), "status", doing=doing))
+        return _transcript(reply, doing=doing)
 
     def list(
         self,
@@ -208,7 +209,7 @@ class AssemblyAIClient:
         params = {"limit": limit, "status": status, "created_on": created_on, "before_id": before_id}
         reply = self._json("GET", "/v2/transcript", doing=doing, params=params)
         rows = reply.get("transcripts")
-        if not isinstance(rows, Sequence) or not all(isinstance(row, dict) and row.get("id") for row in rows):
+        if not isinstance(rows, Sequence) or not all(isinstance(row, dict) and _has_names(row) for row in rows):
             raise InvalidReplyError(f"Could not {doing}: the reply holds no list of transcripts.")
         return TranscriptPage([TranscriptListItem(row) for row in rows], _older(reply.get("page_details")))
 
@@ -238,9 +239,9 @@ class AssemblyAIClient:
 
     def delete(self, transcript_id: str) -> Transcript:
         """Delete a transcript's content and its upload at the service. The row stays in the list."""
-        return Transcript(
-            self._json("DELETE", _path(transcript_id), doing="delete the transcript", transcript_id=transcript_id)
-        )
+        doing = "delete the transcript"
+        reply = self._json("DELETE", _path(transcript_id), doing=doing, transcript_id=transcript_id)
+        return _transcript(reply, doing=doing)
 
     def sentences(self, transcript_id: str) -> dict[str, Any]:
         """Return the text as sentences: ``sentences`` with ``text``, ``start``, ``end`` (ms) and ``words``."""
@@ -316,7 +317,7 @@ class AssemblyAIClient:
 def _path(transcript_id: str, *rest: str) -> str:
     """Return the path of a transcript. An id is one path segment, whatever it holds."""
     parts = [transcript_id, *rest]
-    if any(part in ("", ".", "..") for part in parts):
+    if not all(is_id(part) for part in parts):
         raise RequestError(f"{transcript_id!r} is no transcript id.")
     return "/v2/transcript/" + "/".join(quote(part, safe="") for part in parts)
 
@@ -329,10 +330,20 @@ def _older(page_details: Any) -> str | None:
         found = parse_qs(urlsplit(url).query).get("before_id")
     except ValueError:
         found = None
-    if not found:
+    if not found or not is_id(found[0]):
         # Ending the walk here would call a part of the list the whole of it.
         raise InvalidReplyError("Could not list transcripts: the link to the older page has no `before_id`.")
     return found[0]
+
+
+def _transcript(reply: dict[str, Any], *, doing: str) -> Transcript:
+    if not _has_names(reply):
+        raise InvalidReplyError(f"Could not {doing}: the reply has no `id`, or no `status`.")
+    return Transcript(reply)
+
+
+def _has_names(reply: Mapping[str, Any]) -> bool:
+    return is_id(reply.get("id")) and is_id(reply.get("status"))
 
 
 def _with(reply: dict[str, Any], field: str, *, doing: str) -> dict[str, Any]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from airflow_asr.api import fields
+from airflow_asr.api.errors import InvalidReplyError
 
 if TYPE_CHECKING:
     import pendulum
 
 Json = Mapping[str, Any]
+
+# What else pendulum takes for a time is no moment: "now", or an hour of today.
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,20}(?:Z|[+-][0-9:]{4,5})?")
 
 
 @dataclass(frozen=True)
@@ -37,22 +44,39 @@ class TranscriptListItem:
     @property
     def error(self) -> str | None:
         """Why it failed; ``None`` if it did not."""
-        return self.raw.get("error") or None
+        return fields.text(self.raw.get("error")) or None
 
     @property
     def audio_url(self) -> str | None:
         """The URL that was transcribed, whole."""
-        return self.raw.get("audio_url") or None
+        return fields.text(self.raw.get("audio_url")) or None
 
     @property
     def created(self) -> pendulum.DateTime:
-        """When it was submitted. Times without a zone are UTC."""
-        return parse_time(self.raw["created"])
+        """When it was submitted. Times without a zone are UTC.
+
+        Raises:
+            InvalidReplyError: the row does not say.
+        """
+        return self._time("created")
 
     @property
     def completed(self) -> pendulum.DateTime | None:
-        """When it was completed, if it was."""
-        return parse_time(self.raw["completed"]) if self.raw.get("completed") else None
+        """When it was completed, if it was.
+
+        Raises:
+            InvalidReplyError: the row holds no time.
+        """
+        return self._time("completed") if self.raw.get("completed") else None
+
+    def _time(self, field: str) -> pendulum.DateTime:
+        try:
+            return parse_time(fields.text(self.raw.get(field)) or "")
+        except ValueError as error:
+            raise InvalidReplyError(
+                f"The list's row of transcript {self.id} does not say when it was {field}: {error}.",
+                transcript_id=self.id,
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,10 @@ def parse_time(text: str) -> pendulum.DateTime:
     """
     import pendulum
 
-    moment = pendulum.parse(text, tz="UTC")
+    try:
+        moment = pendulum.parse(text, tz="UTC") if _MOMENT.fullmatch(text) else None
+    except (ValueError, OverflowError):
+        moment = None
     if not isinstance(moment, pendulum.DateTime):
-        raise ValueError(f"not a time: {text!r}")
+        raise ValueError(f"not a time: {text[:40]!r}")
     return moment

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
+from airflow_asr.api import fields
 from airflow_asr.api.chunks import Chunk, chunks_of
 from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.spans import Span, Timeline, Turn, Word, pieces_of, turns_of
@@ -43,7 +44,7 @@ class Transcript:
     """A transcript as the service gave it.
 
     Nothing is validated but the presence of an id and a status, because the service adds fields every month and leaves
-    out required ones. ``raw`` is the whole reply.
+    out required ones; one of another type than it should have counts as left out. ``raw`` is the whole reply.
     """
 
     def __init__(self, raw: Json) -> None:
@@ -88,7 +89,7 @@ class Transcript:
     @property
     def error(self) -> str | None:
         """Why it failed; ``None`` if it did not. The service writes "no error" as ``null`` and as ``""``."""
-        return self.raw.get("error") or None
+        return fields.text(self.raw.get("error")) or None
 
     @property
     def deleted(self) -> bool:
@@ -98,7 +99,7 @@ class Transcript:
     @property
     def audio_url(self) -> str | None:
         """The URL that was transcribed, whole: it may grant access. See :attr:`shown_audio_url`."""
-        return self.raw.get("audio_url") or None
+        return fields.text(self.raw.get("audio_url")) or None
 
     @property
     def shown_audio_url(self) -> str | None:
@@ -108,27 +109,29 @@ class Transcript:
     @property
     def text(self) -> str:
         """The whole text; empty if nobody speaks."""
-        return self.raw.get("text") or ""
+        return fields.text(self.raw.get("text")) or ""
 
     @property
     def audio_duration_s(self) -> float | None:
         """Length of the audio in seconds (the service rounds to whole seconds)."""
-        return self.raw.get("audio_duration")
+        seconds: float | None = fields.number(self.raw.get("audio_duration"))
+        return seconds
 
     @property
     def confidence(self) -> float | None:
         """Mean confidence from 0 to 1."""
-        return self.raw.get("confidence")
+        confidence: float | None = fields.number(self.raw.get("confidence"))
+        return confidence
 
     @property
     def language_code(self) -> str | None:
         """The language that was asked for or found, as ``en_us``."""
-        return self.raw.get("language_code")
+        return fields.text(self.raw.get("language_code"))
 
     @property
     def speech_model_used(self) -> str | None:
         """The model that ran, which need not be the first that was asked for."""
-        return self.raw.get("speech_model_used")
+        return fields.text(self.raw.get("speech_model_used"))
 
     @cached_property
     def words(self) -> Sequence[Word]:

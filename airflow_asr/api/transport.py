@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _CLOCKS_AGREE_S = 2.0
+_NO_CLOCK_S = 10 * 365 * 86400.0  # A time that is further away than that comes from no clock, ours or the service's.
 _LONGEST_ERROR_BODY = 64 * 1024  # An error text is a sentence; a hostile one may be endless.
 
 
@@ -49,6 +50,13 @@ class _KeyAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._api_key
         return request
+
+
+class _Session(requests.Session):
+    """Follows no redirects, and does not even read where they lead: requests does, and fails on what is no URL."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return none."""
 
 
 class Transport:
@@ -70,7 +78,7 @@ class Transport:
         self._timeout_s = timeout_s
         self._retry = retry
         self._sleep = sleep
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.auth = _KeyAuth(self._key)
         self._session.headers["User-Agent"] = f"airflow-asr/{__version__}"
         # Given with each request: what a session holds loses to the environment's proxies and CA bundle in requests.
@@ -131,7 +139,6 @@ class Transport:
             response = self._session.request(
                 method,
                 self.base_url + path,
-                allow_redirects=False,
                 timeout=timeout_s or self._timeout_s,
                 verify=self._verify,
                 proxies=self._proxies,
@@ -144,17 +151,20 @@ class Transport:
                     response.content  # noqa: B018  reads the body while its failures are ours to name
                     return response
                 raise self._refusal(response, doing, transcript_id)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, UnicodeError) as error:
             replacement = self._failure(error, doing, transcript_id)
         raise replacement from None
 
     def _compare_clocks(self, response: requests.Response) -> None:
         try:
             theirs = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
+            ahead_s = theirs.timestamp() - time.time()
+        except (KeyError, ValueError, OverflowError):
             self.ahead_s = self.ahead_s or 0.0
             return
-        ahead_s = theirs.timestamp() - time.time()
+        if abs(ahead_s) > _NO_CLOCK_S:
+            self.ahead_s = self.ahead_s or 0.0
+            return
         # The header counts whole seconds, and a reply takes time: a second or two is no difference.
         self.ahead_s = ahead_s if abs(ahead_s) > _CLOCKS_AGREE_S else 0.0
 
@@ -170,8 +180,10 @@ class Transport:
     def _failure(self, error: Exception, doing: str, transcript_id: str | None) -> AssemblyAIError:
         reason = f"{type(error).__name__}: {excerpt(str(error), [self._key], longest=200)}"
         host = urlsplit(self.base_url).netloc
-        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
             return RequestError(f"Could not {doing}: the base URL or the proxy is wrong ({reason}).")
+        if isinstance(error, requests.exceptions.InvalidJSONError | UnicodeError):
+            return RequestError(f"Could not {doing}: a parameter cannot be sent ({reason}).")
         if _unsent(error):
             return UnreachableError(
                 f"Could not {doing}: no connection to {host} ({reason}). Nothing was sent.", transcript_id=transcript_id
@@ -192,15 +204,20 @@ def json_object(response: requests.Response, *, doing: str, transcript_id: str |
     """
     try:
         value = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):
         return value
     raise InvalidReplyError(
-        f"Could not {doing}: the reply is not a JSON object but “{excerpt(response.text[:500], longest=120)}”. "
+        f"Could not {doing}: the reply is not a JSON object but “{excerpt(_beginning(response), longest=120)}”. "
         "Is the base URL that of the service, and no proxy or login page in between?",
         transcript_id=transcript_id,
     )
+
+
+def _beginning(response: requests.Response) -> str:
+    """Return what a reply begins with. Which encoding it names is no matter: some raise an error on what is no text."""
+    return response.content[:500].decode("utf-8", "replace")
 
 
 def checked_key(api_key: str) -> str:
@@ -251,7 +268,7 @@ def _error_text(response: requests.Response) -> str:
     text = body.decode("utf-8", "replace")
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text or response.reason or ""
     return str(said["error"]) if isinstance(said, dict) and said.get("error") else text
 

@@ -1,4 +1,4 @@
-"""Words and utterances, read from the service's JSON, where any field may be left out or ``null``."""
+"""Words and utterances, read from the service's JSON, where any field may be left out, ``null``, or anything else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
+from airflow_asr.api import fields
 from airflow_asr.api.spans import Span, Word
 
 Json = Mapping[str, Any]
@@ -42,7 +43,8 @@ class _Words(Sequence[Word]):
     @cached_property
     def _read(self) -> list[Word]:
         said = self._said
-        return read_words(said.get("words"), said.get("speaker"), said.get("channel"), said.get("start") or 0)
+        speaker, channel = fields.name(said.get("speaker")), fields.name(said.get("channel"))
+        return read_words(said.get("words"), speaker, channel, fields.number(said.get("start")) or 0)
 
     @overload
     def __getitem__(self, index: int) -> Word: ...
@@ -69,18 +71,18 @@ class _Words(Sequence[Word]):
 def read_utterance(said: Json) -> Utterance:
     """Return an utterance. Where it does not say when it begins or ends, its words do."""
     words = _Words(said)
-    start_ms, end_ms = said.get("start"), said.get("end")
+    start_ms, end_ms = fields.number(said.get("start")), fields.number(said.get("end"))
     if start_ms is None or end_ms is None:
         span = Span(words)
         start_ms = span.start_ms if start_ms is None else start_ms
         end_ms = span.end_ms if end_ms is None else end_ms
     return Utterance(
-        said.get("text") or "",
+        fields.text(said.get("text")) or "",
         start_ms,
         end_ms,
-        said.get("confidence"),
-        said.get("speaker"),
-        said.get("channel"),
+        fields.number(said.get("confidence")),
+        fields.name(said.get("speaker")),
+        fields.name(said.get("channel")),
         words,
     )
 
@@ -94,17 +96,17 @@ def read_words(items: object, speaker: str | None = None, channel: str | None = 
     words: list[Word] = []
     last_end = start_ms
     for word in objects(items):
-        start, end = word.get("start"), word.get("end")
+        start, end = fields.number(word.get("start")), fields.number(word.get("end"))
         start = last_end if start is None else start
         last_end = start if end is None else end
         words.append(
             Word(
-                word.get("text") or "",
+                fields.text(word.get("text")) or "",
                 start,
                 last_end,
-                word.get("confidence"),
-                word.get("speaker") or speaker,
-                word.get("channel") or channel,
+                fields.number(word.get("confidence")),
+                fields.name(word.get("speaker")) or speaker,
+                fields.name(word.get("channel")) or channel,
             )
         )
     return words

@@ -14,6 +14,7 @@ from airflow_asr.api.errors import (
     TranscriptDeletedError,
     TranscriptNotFoundError,
 )
+from airflow_asr.api.ids import is_id
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.schedule import PollSchedule
 
@@ -37,7 +38,7 @@ def checked_id(transcript_id: object) -> str:
     Raises:
         RequestError: it is none. A task that did not run leaves ``None``.
     """
-    if isinstance(transcript_id, str) and transcript_id.strip() and transcript_id != "None":
+    if is_id(transcript_id) and transcript_id != "None":
         return transcript_id
     raise RequestError(f"`transcript_id` is {transcript_id!r}. Give the id that the submit task returned; did it run?")
 
