@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
-# What else pendulum takes for a time is no moment: "now", or an hour of today.
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,20}(?:Z|[+-][0-9:]{4,5})?")
+# pendulum takes more for a time than names a day: "now", or an hour of today.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,40})?")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def parse_time(text: str) -> pendulum.DateTime:
     import pendulum
 
     try:
-        moment = pendulum.parse(text, tz="UTC") if _MOMENT.fullmatch(text) else None
+        moment = pendulum.parse(text, tz="UTC") if _DAY.fullmatch(text) else None
     except (ValueError, OverflowError):
         moment = None
     if not isinstance(moment, pendulum.DateTime):

@@ -27,6 +27,11 @@ _BARE_UPLOAD = re.compile(r"(?P<name>\bcdn(?:\.eu)?\.assemblyai\.com/upload/)[^\
 _AUTHORIZATION = re.compile(
     r"(?P<name>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|digest|token)\s+)?)[^\s\"',}]+", re.IGNORECASE
 )
+# Control characters, halves of characters, and marks that turn or hide the text around them.
+INVISIBLE = r"\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
+"""What no name and no message may hold, as part of a set in a regular expression."""
+
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _LONGEST_EXCERPT = 400
 _SHORTEST_SECRET = 8  # A shorter "secret", like the local server's key "local", would blank out ordinary words.
 
@@ -70,5 +75,10 @@ def excerpt(text: str, secrets: Iterable[str] = (), *, longest: int = _LONGEST_E
 
     The text is redacted before it is cut, so that a cut cannot leave half of a secret that is no longer recognised.
     """
-    line = " ".join(redact(text, secrets).split())
+    line = visible(" ".join(redact(text, secrets).split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Return a text in which everything can be seen: a terminal does not obey it, and no log line is forged by it."""
+    return _INVISIBLE.sub("\ufffd", text)

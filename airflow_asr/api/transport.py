@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError
 
 from airflow_asr import __version__
 from airflow_asr.api.errors import (
@@ -151,7 +151,7 @@ class Transport:
                     response.content  # noqa: B018  reads the body while its failures are ours to name
                     return response
                 raise self._refusal(response, doing, transcript_id)
-        except (requests.RequestException, OSError, UnicodeError) as error:
+        except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
             replacement = self._failure(error, doing, transcript_id)
         raise replacement from None
 
@@ -180,7 +180,7 @@ class Transport:
     def _failure(self, error: Exception, doing: str, transcript_id: str | None) -> AssemblyAIError:
         reason = f"{type(error).__name__}: {excerpt(str(error), [self._key], longest=200)}"
         host = urlsplit(self.base_url).netloc
-        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | LocationValueError):
             return RequestError(f"Could not {doing}: the base URL or the proxy is wrong ({reason}).")
         if isinstance(error, requests.exceptions.InvalidJSONError | UnicodeError):
             return RequestError(f"Could not {doing}: a parameter cannot be sent ({reason}).")
@@ -188,7 +188,7 @@ class Transport:
             return UnreachableError(
                 f"Could not {doing}: no connection to {host} ({reason}). Nothing was sent.", transcript_id=transcript_id
             )
-        if not isinstance(error, requests.RequestException):
+        if not isinstance(error, requests.RequestException | HTTPError):
             return RequestError(f"Could not {doing}: {reason}. Check the Connection's TLS and proxy settings.")
         return ReplyLostError(
             f"Could not {doing}: the request was sent to {host}, but no whole reply came back ({reason}).",
@@ -240,7 +240,7 @@ def checked_base_url(base_url: str) -> str:
     """Return the base URL without a slash at its end.
 
     Raises:
-        RequestError: it is not an http(s) URL of a host, or has a query or user info.
+        RequestError: it is not an http(s) URL of a host, has a query or user info, or holds what no URL does.
     """
     url = base_url.strip().rstrip("/")
     try:
@@ -248,7 +248,8 @@ def checked_base_url(base_url: str) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = None
-    if not usable or parts.query or parts.fragment or parts.username is not None:
+    plain = url.isprintable() and not any(char.isspace() or char == "\\" for char in url)
+    if not plain or not usable or parts.query or parts.fragment or parts.username is not None:
         raise RequestError(
             f"The base URL {excerpt(base_url)!r} cannot be used. Give scheme and host, as https://api.assemblyai.com"
         )

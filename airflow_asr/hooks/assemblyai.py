@@ -205,7 +205,7 @@ def _seconds(extra: Mapping[str, Any], field: str, default: float) -> float:
         return default
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if not 0 < seconds < 86400:
         raise RequestError(f"`{field}` is {value!r}; it must be a number of seconds above 0.")
@@ -230,7 +230,7 @@ def _proxies(extra: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(value, str) and value.strip():
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = "unreadable"
     if not value:
         return {}

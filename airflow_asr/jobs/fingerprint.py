@@ -32,6 +32,6 @@ def checked_config(config: object) -> dict[str, Any]:
     sent = {name: value for name, value in config.items() if value is not None}
     try:
         json.dumps(sent, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"`config` cannot be sent as JSON: {error}.") from None
     return sent

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 
+from airflow_asr.api.redaction import INVISIBLE
+
 _NAME_BYTES = 160  # File systems allow 255; a hash, an extension and a temporary file's mark come on top.
 _HASH_DIGITS = 10
 # What some storage or shell gives a meaning of its own, and what nobody can see.
-_UNSAFE = re.compile(r"[\x00-\x20/\\:*?\"<>|#%\x7f-\x9f\ud800-\udfff]+")
+_UNSAFE = re.compile(rf"[{INVISIBLE} /\\:*?\"<>|#%]+")
+# Windows, and every share that it serves, takes them for devices, whatever comes after a dot.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³])(?:\.|$)", re.IGNORECASE)
 
 
 def output_name(name: str, location: str) -> str:
@@ -27,4 +31,6 @@ def safe_name(name: str) -> str:
     safe = _UNSAFE.sub("_", name).strip("_")
     if safe.startswith("."):
         safe = "_" + safe.lstrip(".")
+    if _DEVICE.match(safe):
+        safe = "_" + safe
     return safe.encode()[:_NAME_BYTES].decode(errors="ignore") or "_"

@@ -65,7 +65,7 @@ class JobSearch:
             return self._find(record, config, slack_s)
         except (SubmitOutcomeUnknownError, AccountError) as error:
             raise error.concerning(record["audio"]) from None
-        except (AssemblyAIError, ValueError, TypeError, KeyError) as error:
+        except (AssemblyAIError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise JobSearchError(
                 f"{record['audio']}: it is unknown whether its submission of {_when(record)} was accepted, because the "
                 f"service's list could not be read to the end: {error} Nothing is submitted until it can be; a retry "
@@ -172,7 +172,7 @@ class JobSearch:
 
 def url_hash(url: str) -> str:
     """Return what is kept of a URL, so that it can be recognised and not used."""
-    return hashlib.sha256(url.encode()).hexdigest()
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_of(row: TranscriptListItem, record: SubmissionRecord) -> bool:

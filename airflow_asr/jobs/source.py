@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import AudioChangedError, InputError, RequestError
-from airflow_asr.api.redaction import redact_url
+from airflow_asr.api.redaction import redact_url, visible
 from airflow_asr.jobs.delivery import Delivery
 from airflow_asr.jobs.storage import find_stored
 
@@ -82,8 +82,8 @@ class LocalAudio:
 
     @property
     def shown(self) -> str:
-        """The path."""
-        return str(self.path)
+        """The path, as far as it can be written: Linux takes names that are no UTF-8, and names with line breaks."""
+        return visible(str(self.path))
 
     @property
     def location(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import AssemblyAIError, TranscriptNotFoundError
+from airflow_asr.api.redaction import excerpt
 from airflow_asr.api.retry import RetryPolicy
 from airflow_asr.api.transcript import Transcript, TranscriptStatus
 from airflow_asr.jobs.fingerprint import checked_config, fingerprint
@@ -190,7 +191,9 @@ class Submission:
             return self.is_new(record)
         if transcript.deleted or transcript.status == TranscriptStatus.ERROR:
             log.warning(
-                "Transcript %s has no result (%s); submitting again.", transcript_id, transcript.error or "deleted"
+                "Transcript %s has no result (%s); submitting again.",
+                transcript_id,
+                excerpt(transcript.error or "deleted"),
             )
             return False
         log.info(
