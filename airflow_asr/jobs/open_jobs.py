@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_asr.api.errors import AssemblyAIError, OutputError
+from airflow_asr.api.fields import number
+from airflow_asr.api.ids import is_id
 from airflow_asr.jobs.files import write_file
 from airflow_asr.jobs.records import RECORD_VERSION, SubmissionRecord
 
@@ -134,11 +136,11 @@ class OpenJobs:
             found: Any = json.loads(path.fs.cat_file(path.path))
         except FileNotFoundError:
             return None
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         except Exception as error:
             raise _unreadable(path, error) from None
-        if not isinstance(found, dict) or found.get("v") != RECORD_VERSION or not isinstance(found.get("fp"), str):
+        if not _is_record(found):
             # It may stand for a job that is paid for.
             raise OutputError(
                 f"{path} is no record of this version, so nobody can tell whether a job is under way. Nothing was "
@@ -150,6 +152,17 @@ class OpenJobs:
         if self._folder is not None:
             kept = {field: value for field, value in record.items() if field in _KEPT}
             write_file(self._folder / name, json.dumps(kept, separators=(",", ":"), sort_keys=True).encode())
+
+
+def _is_record(found: Any) -> bool:
+    return (
+        isinstance(found, dict)
+        and found.get("v") == RECORD_VERSION
+        and all(isinstance(found.get(field), str) for field in ("fp", "audio", "account", "url_sha256"))
+        and isinstance(found.get("shared_url"), bool)
+        and number(found.get("intent_at")) is not None
+        and ("id" not in found or is_id(found["id"]))
+    )
 
 
 def _unreadable(path: UPath, error: Exception) -> OutputError:

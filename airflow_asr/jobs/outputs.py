@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_asr.api.client import AssemblyAIClient
-from airflow_asr.api.errors import OutputError, RequestError
+from airflow_asr.api.errors import InvalidReplyError, OutputError, RequestError
+from airflow_asr.api.ids import is_id
 from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.files import write_file
@@ -175,17 +176,32 @@ def read_receipt(path: UPath) -> Receipt | None:
     """Return a receipt; None if there is none, or none that can be read."""
     try:
         receipt: Any = json.loads(path.fs.cat_file(path.path))
-        usable = receipt["v"] == _RECEIPT_VERSION and receipt["files"] and receipt["summary"]["transcript_id"]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError, LookupError):
-        usable = False
+    except (ValueError, RecursionError):
+        receipt = None
     except Exception as error:
         raise unreadable(path, error) from None
-    if not usable:
+    if not _is_receipt(receipt):
         log.warning("%s is no receipt of this version; it is ignored.", path)
         return None
     return receipt  # type: ignore[no-any-return]
+
+
+def _is_receipt(found: Any) -> bool:
+    """Say whether it has the form of a receipt: what is in the folder may be damaged, or not ours."""
+    if not isinstance(found, dict) or found.get("v") != _RECEIPT_VERSION or "fingerprint" not in found:
+        return False
+    files, summary = found.get("files"), found.get("summary")
+    return (
+        isinstance(files, dict)
+        and bool(files)
+        and all(isinstance(each, dict) and each.keys() >= FileRecord.__required_keys__ for each in files.values())
+        and isinstance(summary, dict)
+        and summary.keys() >= TranscriptSummary.__required_keys__
+        and is_id(summary["transcript_id"])
+        and isinstance(summary["audio"], str | None)
+    )
 
 
 def output_folder(output_path: object, open_path: Callable[[str], UPath], *, partition: str | None = None) -> UPath:
@@ -295,7 +311,10 @@ def _reply(transcript: Transcript) -> Mapping[str, Any]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    except RecursionError:
+        raise InvalidReplyError("The service's reply is nested too deep to be written.") from None
 
 
 _RENDER: dict[str, Callable[[AssemblyAIClient, Transcript], bytes]] = {
