@@ -218,15 +218,18 @@ def output_folder(output_path: object, open_path: Callable[[str], UPath], *, par
     """
     named = str(output_path).strip()
     scheme = _SCHEME.match(named)
-    if not scheme and not named.startswith("/"):
+    kind = scheme[1].lower() if scheme else "file"
+    local = named[scheme.end() if scheme else 0 :] if kind in ("file", "local") else None
+    if local is not None and not local.startswith("/"):
         raise RequestError(
             f"`output_path` {named!r} is not absolute. Give a whole path, such as /data/transcripts, or an object "
             "storage URI, such as s3://conn_id@bucket/transcripts."
         )
-    if scheme and scheme[1].lower() in ("http", "https"):
+    if kind in ("http", "https"):
         raise RequestError(f"`output_path` {named!r}: nothing can be written there. Give a path or a storage URI.")
-    with storage_errors(f"`output_path` {named!r}", scheme[1].lower() if scheme else ""):
-        folder = open_path(named if scheme else f"file://{named}")
+    with storage_errors(f"`output_path` {named!r}", kind if scheme else ""):
+        # More than one slash in front would be taken for a path in the folder that the worker happens to run in.
+        folder = open_path(named if local is None else f"file:///{local.lstrip('/')}")
         folder.fs  # noqa: B018  makes the connection: storage must not be reached by somebody else's credentials
     if partition and partition not in named.split("/"):
         folder = folder / safe_name(partition)

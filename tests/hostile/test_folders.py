@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from airflow_asr._airflow import open_path
 from airflow_asr.api.client import AssemblyAIClient
-from airflow_asr.api.errors import AssemblyAIError, InputError, OutputError
+from airflow_asr.api.errors import AssemblyAIError, InputError, OutputError, RequestError
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.names import output_name, safe_name
 from airflow_asr.jobs.outputs import Outputs, output_folder, read_receipt, verify
@@ -108,6 +108,18 @@ def test_a_name_hides_nothing(name: str) -> None:
 def test_a_folder_that_cannot_be_is_an_error_of_ours(path: str) -> None:
     with pytest.raises(AssemblyAIError):
         Outputs(output_folder(path, open_path), "a", ("txt",), "o").check_writable()
+
+
+@pytest.mark.parametrize("path", ["file://", "file://out", "file://./out", "FILE://~/out", "local://out", "out", ""])
+def test_a_folder_that_is_not_absolute_is_not_made_where_the_worker_happens_to_run(path: str) -> None:
+    with pytest.raises(RequestError, match="not absolute"):
+        output_folder(path, open_path)
+
+
+@pytest.mark.parametrize("path", ["{}", "file://{}", "//{}", "file:////{}", "FILE://{}", "local://{}", "file://{}/"])
+def test_a_local_folder_is_the_one_that_is_named(tmp_path: Path, path: str) -> None:
+    named = path.format(tmp_path)
+    assert output_folder(named, open_path).path.rstrip("/") == str(tmp_path)
 
 
 # Links ---------------------------------------------------------------------------------------------------------------
