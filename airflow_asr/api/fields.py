@@ -19,4 +19,6 @@ def number(value: object) -> Any:
 
 def name(value: object) -> str | None:
     """Return the name of a speaker or a channel, which may be written as a number; an empty one is none."""
-    return value if isinstance(value, str) and value else str(value) if type(value) is int and number(value) else None
+    if type(value) is int and number(value) is not None:
+        return str(value)
+    return text(value) or None

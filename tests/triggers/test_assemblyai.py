@@ -86,8 +86,8 @@ def test_the_key_is_in_no_argument_event_or_log(service: ScriptedService, caplog
 def test_at_the_deadline_it_fires_and_leaves_the_job_alone(service: ScriptedService) -> None:
     service.json({"id": "t-1", "status": "processing"})
     began = time.time()
-    assert events_of(trigger(deadline=began + 0.3)) == [{"transcript_id": "t-1", "status": "timeout"}]
-    assert time.time() - began >= 0.29
+    assert events_of(trigger(deadline=began + 2)) == [{"transcript_id": "t-1", "status": "timeout"}]
+    assert time.time() - began >= 1.9
     assert {request.method for request in service.requests} == {"GET"}
 
 
@@ -187,13 +187,14 @@ def test_a_trigger_that_is_cancelled_asks_no_more(service: ScriptedService) -> N
                 raise AssertionError("fired")
 
         task = asyncio.create_task(wait())
-        await asyncio.sleep(0.2)
+        while not service.requests:
+            assert not task.done()
+            await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(main())
-    assert service.requests
     # The request that was on its way when the trigger was cancelled may still arrive; after it there is silence.
     deadline = time.monotonic() + 5
     asked = -1
