@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -206,7 +207,7 @@ def _chars_per_caption(query: Mapping[str, str]) -> int:
     text = query.get("chars_per_caption")
     if text is None:
         return captions.DEFAULT_CHARS_PER_CAPTION
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+    if not re.fullmatch(r"[0-9]{1,7}", text) or not 1 <= int(text) <= 1_000_000:
         raise ApiError(f"chars_per_caption must be a whole number from 1, not {text!r}")
     return int(text)
 

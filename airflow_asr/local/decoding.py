@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Pcm = npt.NDArray[np.int16]
 
 SAMPLE_RATE = 16_000  # What speech recognisers are trained on, in hertz.
+LONGEST_S = 10 * 3600  # The service's limit. A file of some kilobytes may claim to be days long.
 MOST_CHANNELS = 8  # 7.1 surround. FFmpeg knows how to mix the named layouts, not any number of microphones.
 
 # What people upload by mistake, and containers that may hold no audio track or a broken one: offset, bytes, name.
@@ -41,7 +42,7 @@ def decode(audio: Path, *, mix: bool) -> Pcm:
     and stops at the first damaged packet. Here what can be heard of a damaged file is heard.
 
     Raises:
-        AudioError: there is no audio in it, or it has more than 8 channels.
+        AudioError: there is no audio in it, or it is longer than 10 hours or has more than 8 channels.
         FileNotFoundError: there is no such file.
     """
     import av
@@ -53,13 +54,22 @@ def decode(audio: Path, *, mix: bool) -> Pcm:
             raise _no_audio(audio)  # FFmpeg would say so too, with a traceback on standard error.
         file.seek(0)
         try:
-            parts = [planes(frame) for frame in frames(file, mix=mix)]
+            parts = list(_no_longer(LONGEST_S, (planes(frame) for frame in frames(file, mix=mix))))
         except (av.error.FFmpegError, OSError, ValueError):
             # OSError: a header that lies about a length makes FFmpeg seek to where no file can be.
             parts = []
     if not any(part.size for part in parts):
         raise _no_audio(audio)
     return np.concatenate(parts, axis=1)
+
+
+def _no_longer(seconds: float, parts: Iterable[Pcm]) -> Iterator[Pcm]:
+    left = int(seconds * SAMPLE_RATE)
+    for part in parts:
+        left -= part.shape[1]
+        if left < 0:
+            raise AudioError(f"Transcoding failed. Audio is longer than {seconds / 3600:g} hours")
+        yield part
 
 
 def frames(file: BinaryIO, *, mix: bool = False, rate: int | None = SAMPLE_RATE) -> Iterator[av.AudioFrame]:

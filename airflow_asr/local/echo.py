@@ -101,6 +101,12 @@ class EchoEngine:
         channels = echo.get("channels") or [echo.get("text", "")]
         if not isinstance(channels, list) or not all(isinstance(text, str) for text in channels):
             raise ValueError("text must be a string, and channels a list of them")
+        for name in ("error", "language_code"):
+            if not isinstance(echo.get(name), str | None):
+                raise ValueError(f"{name} must be a string")
+        confidence = echo.get("language_confidence")
+        if confidence is not None and (isinstance(confidence, bool) or not isinstance(confidence, int | float)):
+            raise ValueError("language_confidence must be a number")
         words = max(len(text.split()) for text in channels)
         return _Script(
             channels=tuple(channels),
