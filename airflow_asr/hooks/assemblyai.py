@@ -13,8 +13,10 @@ from airflow_asr.api.errors import (
     AccountError,
     AssemblyAIError,
     AuthenticationError,
+    JobSearchError,
     RequestError,
     ServiceError,
+    SubmitOutcomeUnknownError,
     from_transcript,
 )
 
@@ -98,7 +100,14 @@ class AssemblyAIHook(BaseHook):
         from airflow_asr.jobs.submission import Submission
 
         source = find_audio(audio, open_path=open_path)
-        return Submission(self.client, TryRecords(MemoryStore(), 1)).submit(source, config or {})
+        try:
+            return Submission(self.client, TryRecords(MemoryStore(), 1)).submit(source, config or {})
+        except JobSearchError as error:
+            # A retry of an operator looks on. One of this call knows of nothing, and would pay a second time.
+            raise SubmitOutcomeUnknownError(
+                f"{error} That is true of the operators; this method does not remember what it sent: look for the job "
+                "before you call it again."
+            ) from None
 
     def get(self, transcript_id: str) -> Transcript:
         """Return a transcript as it is now."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import RetryAction
 
 from airflow_asr.api.client import EU, US
 from airflow_asr.api.errors import (
@@ -15,11 +16,13 @@ from airflow_asr.api.errors import (
     InputError,
     RequestError,
     ServerError,
+    SubmitOutcomeUnknownError,
     TranscriptDeletedError,
     UnclassifiedError,
 )
 from airflow_asr.hooks.assemblyai import AssemblyAIHook, client_of
-from tests.scripted_service import ScriptedService
+from airflow_asr.retry_policy import AssemblyAIRetryPolicy
+from tests.scripted_service import Reply, ScriptedService
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -236,6 +239,20 @@ def test_a_file_is_submitted_and_waited_for(hook: AssemblyAIHook, service: Scrip
         "audio_url": "https://cdn.assemblyai.com/upload/a",
         "speaker_labels": True,
     }
+
+
+def test_a_submission_that_may_have_been_accepted_is_no_reason_to_call_again(
+    hook: AssemblyAIHook, service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator's retry looks for the job; one that calls the hook again would pay a second time."""
+    monkeypatch.setattr("airflow_asr.api.retry.RetryPolicy.wait_s", lambda *_: None)
+    recording = tmp_path / "a.wav"
+    recording.write_bytes(b"RIFF")
+    service.json({"upload_url": "https://cdn.assemblyai.com/upload/a"}).add(Reply(500))
+    with pytest.raises(SubmitOutcomeUnknownError, match=r"a\.wav.*look for the job before you call it again") as raised:
+        hook.submit(recording)
+    assert not raised.value.retryable
+    assert AssemblyAIRetryPolicy().evaluate(raised.value, 1, 5).action is RetryAction.FAIL
 
 
 def test_audio_that_is_not_there_is_refused(hook: AssemblyAIHook, service: ScriptedService) -> None:
