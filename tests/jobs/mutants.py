@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "incomplete walk is a walk",
         "search",
-        "except (AssemblyAIError, ValueError, TypeError, KeyError) as error:\n            raise JobSearchError(\n                f\"{record['audio']}: it is",
-        "except (AssemblyAIError, ValueError, TypeError, KeyError) as error:\n            return None\n            raise JobSearchError(\n                f\"{record['audio']}: it is",
+        "except (AssemblyAIError, ValueError, TypeError, KeyError, RecursionError) as error:\n            raise JobSearchError(\n                f\"{record['audio']}: it is",
+        "except (AssemblyAIError, ValueError, TypeError, KeyError, RecursionError) as error:\n            return None\n            raise JobSearchError(\n                f\"{record['audio']}: it is",
     ),
     Mutant("another account's list decides", "search", 'if record["account"] != self._client.account:', "if False:"),
     Mutant(
