@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_asr.api.errors import AssemblyAIError
 
 _SPREAD = random.SystemRandom()
+_MOST_CAUSES = 20
 
 
 class AssemblyAIRetryPolicy(ExceptionRetryPolicy):
@@ -32,7 +33,9 @@ class AssemblyAIRetryPolicy(ExceptionRetryPolicy):
     anything else                                           as the task's own ``retry_delay`` says
     ===================================================== =========================================================
 
-    The task's ``retries`` limit all of them. A retry pays nothing: it finds the job of the try before.
+    The task's ``retries`` limit all of them. A retry of an operator pays nothing: it finds the job of the try before.
+    One of a ``@task`` that submits with the hook submits, and pays, again: submit in a task of its own, and give the id
+    to the task that waits. Where a submission may have been accepted, the hook's error is one that fails at once.
 
     Args:
         rules: rules of your own, which come first.
@@ -88,6 +91,8 @@ def _error_of(exception: BaseException) -> AssemblyAIError | None:
     from airflow_asr.api.errors import AssemblyAIError
 
     cause: BaseException | None = exception
-    while cause is not None and not isinstance(cause, AssemblyAIError):
+    for _ in range(_MOST_CAUSES):  # `raise error from error` is its own cause.
+        if cause is None or isinstance(cause, AssemblyAIError):
+            return cause
         cause = cause.__cause__
-    return cause
+    return None

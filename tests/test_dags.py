@@ -11,6 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
 from airflow_asr.operators.assemblyai import AssemblyAISubmitTranscriptOperator
+from airflow_asr.retry_policy import AssemblyAIRetryPolicy
 from airflow_asr.sensors.assemblyai import AssemblyAITranscriptSensor
 
 DAGS = Path(__file__).parents[1] / "dags"
@@ -57,6 +58,7 @@ def test_every_example_says_what_it_does_and_tries_again(bag: DagBag) -> None:
     for dag in bag.dags.values():
         assert dag.doc_md
         assert all(task.retries and task.retries >= 2 for task in dag.tasks)
+        assert all(isinstance(task.retry_policy, AssemblyAIRetryPolicy) for task in dag.tasks)
 
 
 def test_one_recording_is_submitted_waited_for_and_read(dag: DAG) -> None:

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from datetime import timedelta
-from types import SimpleNamespace
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import structlog
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
-from airflow.sdk.api.datamodels._generated import TaskInstanceState
-from airflow.sdk.execution_time.task_runner import _handle_current_task_failed
+from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, task
+from airflow.sdk.api.datamodels._generated import DagRun, TaskInstanceState, TIRunContext
+from airflow.sdk.execution_time import task_runner
+from airflow.serialization.serialized_objects import DagSerialization
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_asr.api import errors
-from airflow_asr.exceptions import AssemblyAIWaitTimeout
+from airflow_asr.exceptions import AssemblyAIFailException, AssemblyAIWaitTimeout
 from airflow_asr.retry_policy import AssemblyAIRetryPolicy
 
 POLICY = AssemblyAIRetryPolicy(base_s=30, cap_s=600)
@@ -100,28 +102,86 @@ def test_it_can_be_written_down_and_read_again() -> None:
     assert again.evaluate(ValueError(), 1, 5).action is RetryAction.FAIL
 
 
+def test_an_error_that_is_its_own_cause_is_left_to_the_task() -> None:
+    """It used to hang the worker."""
+    circle = ValueError("a")
+    circle.__cause__ = circle
+    assert POLICY.evaluate(circle, 1, 5).action is RetryAction.DEFAULT
+
+
+def test_the_scheduler_learns_that_there_is_one() -> None:
+    with DAG("transcribing", schedule=None, default_args={"retries": 2, "retry_policy": POLICY}) as dag:
+        fails = task(task_id="fails")(_fail)
+        fails(None)
+        fails.override(task_id="mapped").expand(error=[None, None])
+    copy = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert {each.task_id: each.has_retry_policy for each in copy.tasks} == {"fails": True, "mapped": True}
+
+
+def _fail(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+class Supervisor:
+    """What the process of a task reports to."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def send(self, msg: Any) -> None:
+        self.told.append(msg)
+
+
+def _run(error: Exception, supervisor: Supervisor) -> tuple[TaskInstanceState, Any]:
+    """Run a ``@task`` as a worker does; return how it ended, and what the worker told."""
+    with DAG("transcribing", schedule=None) as dag:
+        task(task_id="fails", retries=3, retry_policy=AssemblyAIRetryPolicy(base_s=1.0))(_fail)(error)
+    now = datetime.now(UTC)
+    times = dict.fromkeys(("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date"), now)
+    rest: dict[str, Any] = {"end_date": None, "consumed_asset_events": [], "partition_key": None}
+    run: Any = {"dag_id": "transcribing", "run_id": "r", "run_type": "manual", "state": "running", **times, **rest}
+    ti = task_runner.RuntimeTaskInstance.model_construct(
+        id=uuid.uuid4(),
+        task=dag.get_task("fails"),
+        task_id="fails",
+        dag_id="transcribing",
+        run_id="r",
+        try_number=1,
+        map_index=-1,
+        max_tries=3,
+        start_date=now,
+    )
+    ti._ti_context_from_server = TIRunContext(dag_run=DagRun(**run), max_tries=3, should_retry=True)
+    state, _, _ = task_runner.run(ti, ti.get_template_context(), structlog.get_logger())
+    return state, supervisor.told[-1]
+
+
 @pytest.mark.parametrize(
-    ("error", "state", "delay_s"),
+    ("error", "state", "least_s", "most_s"),
     [
-        (errors.InputError("no"), TaskInstanceState.FAILED, None),
-        (errors.RateLimitError("slow down", retry_after=90.0), TaskInstanceState.UP_FOR_RETRY, 90.0),
-        (ValueError("a bug"), TaskInstanceState.UP_FOR_RETRY, None),
+        (errors.InputError("no"), TaskInstanceState.FAILED, None, None),
+        (errors.AuthenticationError("no"), TaskInstanceState.FAILED, None, None),
+        (AssemblyAIFailException("no"), TaskInstanceState.FAILED, None, None),
+        (errors.RateLimitError("slow down", retry_after=90.0), TaskInstanceState.UP_FOR_RETRY, 90.0, 91.0),
+        (errors.ServerError("oops" * 1000), TaskInstanceState.UP_FOR_RETRY, 0.5, 1.0),
+        (ValueError("a bug"), TaskInstanceState.UP_FOR_RETRY, None, None),
     ],
 )
-def test_airflow_does_what_it_says(error: Exception, state: TaskInstanceState, delay_s: float | None) -> None:
-    server = SimpleNamespace(max_tries=3, should_retry=True)
-    task = SimpleNamespace(retry_policy=AssemblyAIRetryPolicy(base_s=1.0))
-    ti: Any = SimpleNamespace(
-        task=task,
-        try_number=1,
-        _ti_context_from_server=server,
-        _failure_metrics_emitted=True,
-        rendered_map_index=None,
-    )
-    message, became = _handle_current_task_failed(ti, error, structlog.get_logger())
-    assert became == state
-    asked_s: Any = getattr(message, "retry_delay_seconds", None)
-    if delay_s is None:
+def test_a_worker_does_what_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    state: TaskInstanceState,
+    least_s: float | None,
+    most_s: float | None,
+) -> None:
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    became, told = _run(error, supervisor)
+    assert became == told.state == state
+    asked_s: Any = getattr(told, "retry_delay_seconds", None)
+    if least_s is None or most_s is None:
         assert asked_s is None
     else:
-        assert delay_s <= asked_s <= delay_s + 1
+        assert least_s <= asked_s <= most_s
+        assert len(told.retry_reason) <= 500
