@@ -18,7 +18,8 @@ def write_file(path: UPath, data: bytes) -> None:
     """Write a file, in the place of one that is there.
 
     On the local disk a temporary file beside it takes its name when it is safely there. In object storage it is one
-    PUT: a stream that breaks off there would commit the part that it had, and there is no renaming.
+    PUT: a stream that breaks off there would commit the part that it had, and there is no renaming. Where a link stands
+    in its place, the link is replaced, and what it leads to is left alone; folders that are links are followed.
 
     Raises:
         OutputError: it could not be written; nothing of it is visible.
