@@ -18,22 +18,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
-from airflow_asr.api.errors import (
-    AccountError,
-    AssemblyAIError,
-    ForbiddenError,
-    RateLimitError,
-    TranscriptNotFoundError,
-)
+from airflow_asr.api.errors import AccountError, AssemblyAIError, TranscriptNotFoundError
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
+from airflow_asr.jobs.pauses import FailureRow
 from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform, backoff_s, plan_round
 
 log = logging.getLogger(__name__)
-
-# A failure or two among many replies say nothing of the next request.
-_IN_TROUBLE = 3
-_LONGEST_PAUSE_S = 300.0  # A Retry-After beyond the limit's own window is no use.
 
 
 class Client(Protocol):
@@ -81,6 +72,8 @@ class _Watch:
     began: float
     due: float
     waiters: list[_Waiter] = field(default_factory=list)
+    failures: int = 0
+    """Looks in a row that failed."""
 
 
 # (due, tie-break, watch). An entry is stale once its watch is gone or due at another time.
@@ -120,7 +113,7 @@ class TranscriptWatcher:
         self._order = itertools.count()
         self._thread: threading.Thread | None = None
         self._paused_until = 0.0
-        self._failures = 0
+        self._row = FailureRow()
 
     @classmethod
     def shared(cls, client: Client) -> TranscriptWatcher:
@@ -251,7 +244,8 @@ class TranscriptWatcher:
             self._settle([watch], failure)
             return
         else:
-            self._failures = 0
+            self._row.ends()
+            watch.failures = 0
             if transcript.ended:
                 self._settle([watch], transcript.status)
                 return
@@ -259,9 +253,9 @@ class TranscriptWatcher:
 
     def _outlasts(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> bool:
         """Say whether the next look comes at its usual time after an error; if not, do what is to be done."""
-        if error.retryable or (isinstance(error, ForbiddenError) and error.perhaps_throttled and not self._failures):
+        if self._row.outlasts(error):
             # Nothing was learnt, so this does not count as a look.
-            self._look_again(watch, self._after_failure(error))
+            self._look_again(watch, self._after_failure(error, watch))
             return False
         if isinstance(error, AccountError):
             with self._changed:
@@ -273,17 +267,16 @@ class TranscriptWatcher:
         self._settle([watch], error)
         return False
 
-    def _after_failure(self, error: AssemblyAIError) -> float:
-        """Return when to ask again, and hold back every request of the account if the next would be refused, too."""
-        self._failures += 1
-        wait_s = backoff_s(self._failures, self._uniform)
-        if error.retry_after is not None:
-            wait_s = max(wait_s, min(error.retry_after, _LONGEST_PAUSE_S))
-        due = self._clock() + wait_s
-        asked = error.retry_after is not None or isinstance(error, RateLimitError | ForbiddenError)
-        if asked or self._failures >= _IN_TROUBLE:
-            self._paused_until = due
-        log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, wait_s)
+    def _after_failure(self, error: AssemblyAIError, watch: _Watch) -> float:
+        """Return when to ask for this transcript again; where the next would fare no better, hold back all others, too.
+
+        One that the service always fails for is asked for less and less often, and costs the others nothing.
+        """
+        watch.failures += 1
+        now = self._clock()
+        due = now + backoff_s(watch.failures, self._uniform)
+        self._paused_until = max(self._paused_until, now + self._row.grows(error, self._uniform))
+        log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, max(due, self._paused_until) - now)
         return due
 
     def _settle(self, watches: list[_Watch], result: str | Exception) -> None:

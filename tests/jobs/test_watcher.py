@@ -26,6 +26,7 @@ from airflow_asr.api.errors import (
     UnreachableError,
 )
 from airflow_asr.api.transcript import Transcript
+from airflow_asr.jobs import pauses
 from airflow_asr.jobs import watcher as watcher_module
 from airflow_asr.jobs.schedule import PollSchedule, RequestBudget
 from airflow_asr.jobs.watcher import TranscriptWatcher
@@ -95,7 +96,7 @@ def _no_thread_outlives_the_last_waiter() -> Iterator[None]:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Make the pause after failures short; return the numbers of failures in a row that were asked about."""
+    """Make the pauses after failures short; return how many looks at a transcript had failed in a row, each time."""
     asked: list[int] = []
 
     def backoff_s(failures: int, uniform: object) -> float:
@@ -103,6 +104,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return 0.02
 
     monkeypatch.setattr(watcher_module, "backoff_s", backoff_s)
+    monkeypatch.setattr(pauses, "backoff_s", lambda failures, uniform: 0.02)
     return asked
 
 
@@ -227,6 +229,58 @@ def test_one_failure_among_replies_holds_back_nobody_else() -> None:
     assert again - failed >= 0.5
 
 
+def test_a_few_failures_in_a_row_hold_back_nobody_else_either() -> None:
+    names = [f"t-{number}" for number in range(20)]
+    service = Service.alike(names, "completed")
+    for name in ("t-7", "t-8", "t-9"):
+        service.answers[name] = [ServerError("500"), "completed"]
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended(name, PollSchedule(first_s=0.1, jitter=0)) for name in names))
+
+    assert set(run(main())) == {"completed"}
+    assert len({name for _, name in service.asked[:20]}) == 20
+
+
+def test_a_row_of_failures_is_an_outage_and_holds_back_everybody() -> None:
+    names = [f"t-{number}" for number in range(30)]
+    service = Service.alike(names, UnreachableError("down"), "completed")
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(*(watcher.ended(name, PollSchedule(first_s=0.1, jitter=0)) for name in names))
+
+    asking = threading.Thread(target=run, args=(main(),))
+    asking.start()
+    until(lambda: len(service.asked) >= 5)
+    for name in names:
+        service.answers[name] = ["completed"]
+    asking.join(ANSWERED_WITHIN_S)
+    times = [at for at, _ in service.asked]
+    assert times[5] - times[4] >= 0.5
+    assert len(times) == 35
+
+
+def test_a_transcript_that_the_service_always_fails_for_is_asked_for_less_and_less_often(
+    short_pauses: list[int],
+) -> None:
+    service = Service(t_1=[ServerError("500")] * 6 + ["completed"], t_2=["processing"] * 40 + ["completed"])
+    watcher = TranscriptWatcher(service)
+
+    async def main() -> Sequence[str]:
+        return await asyncio.gather(watcher.ended("t-1", SOON), watcher.ended("t-2", SOON))
+
+    assert run(main()) == ["completed", "completed"]
+    assert short_pauses == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_403_that_may_be_the_request_limit_is_outlasted_among_other_failures_too(short_pauses: list[int]) -> None:
+    throttled = ForbiddenError("403", perhaps_throttled=True)
+    service = Service(t_1=[ServerError("500"), RateLimitError("429"), throttled, ServerError("500"), "completed"])
+    assert run(TranscriptWatcher(service).ended("t-1", SOON)) == "completed"
+
+
 def test_what_the_service_asks_for_holds_back_every_request_of_the_account(short_pauses: list[int]) -> None:
     names = [f"t-{number}" for number in range(20)]
     service = Service.alike(names, *["processing"] * 3, "completed")
@@ -258,7 +312,7 @@ def test_a_wait_that_comes_during_a_pause_waits_for_its_end_too(short_pauses: li
 
 
 def test_the_service_cannot_ask_for_an_endless_pause(monkeypatch: pytest.MonkeyPatch, short_pauses: list[int]) -> None:
-    monkeypatch.setattr(watcher_module, "_LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(pauses, "_LONGEST_PAUSE_S", 0.1)
     service = Service(t_1=[RateLimitError("429", retry_after=1e9), "completed"])
     assert run(TranscriptWatcher(service).ended("t-1", SOON)) == "completed"
 
