@@ -175,10 +175,11 @@ class TranscriptWatcher:
         while (due := self._wait_for_due()) is not None:
             by_id = {watch.transcript_id: watch for watch in due}
             for transcript_id in plan_round(list(by_id)).gets:
+                watch = by_id[transcript_id]
                 if self._paused_until <= self._clock():
-                    self._look(by_id[transcript_id])
+                    self._look(watch)
                 else:
-                    self._look_again(by_id[transcript_id], self._paused_until)
+                    self._look_again(watch, watch.due)  # It keeps its turn.
         log.info("Nobody waits for transcripts of account %s any more.", self._client.account)
 
     def _wait_for_due(self) -> list[_Watch] | None:

@@ -311,6 +311,31 @@ def test_a_wait_that_comes_during_a_pause_waits_for_its_end_too(short_pauses: li
     assert service.asked[1][0] - service.asked[0][0] >= 0.4
 
 
+def test_a_pause_costs_nobody_the_turn(short_pauses: list[int]) -> None:
+    names = [f"t-{number}" for number in range(10)]
+    service = Service.alike([*names, "late"], "completed")
+    service.answers["t-0"] = [RateLimitError("429", retry_after=0.1), "completed"]
+    now = [0.0]
+    watcher = TranscriptWatcher(service, clock=lambda: now[0])
+    soon = PollSchedule(first_s=0.01, jitter=0)
+
+    async def main() -> None:
+        waits = [asyncio.create_task(watcher.ended(name, soon)) for name in names]
+        await asyncio.sleep(0)
+        now[0] = 1.0  # All are due at once, and the first is told to wait.
+        while not service.asked:
+            await asyncio.sleep(0.005)
+        late = asyncio.create_task(watcher.ended("late", soon))
+        await asyncio.sleep(0)
+        now[0] = 2.0
+        await asyncio.gather(*waits, late)
+
+    run(main())
+    order = [name for _, name in service.asked]
+    assert order[0] == "t-0"
+    assert all(order.index(name) < order.index("late") for name in names[1:])
+
+
 def test_the_service_cannot_ask_for_an_endless_pause(monkeypatch: pytest.MonkeyPatch, short_pauses: list[int]) -> None:
     monkeypatch.setattr(pauses, "_LONGEST_PAUSE_S", 0.1)
     service = Service(t_1=[RateLimitError("429", retry_after=1e9), "completed"])
