@@ -15,6 +15,10 @@ Uniform = Callable[[float, float], float]
 ACCOUNT_REQUESTS = 20_000
 ACCOUNT_WINDOW_S = 300.0
 
+# What one process may use of it.
+SHARE_OF_REQUESTS = 0.25
+BURST = 50.0
+
 
 @dataclass(frozen=True)
 class PollSchedule:
@@ -54,8 +58,9 @@ class RequestBudget:
         burst: requests that may be made at once after a pause.
     """
 
-    per_s: float = 0.25 * ACCOUNT_REQUESTS / ACCOUNT_WINDOW_S
-    burst: float = 50.0
+    # With the burst in it, no window sees more than the share.
+    per_s: float = (SHARE_OF_REQUESTS * ACCOUNT_REQUESTS - BURST) / ACCOUNT_WINDOW_S
+    burst: float = BURST
 
     def __post_init__(self) -> None:
         self._tokens = self.burst

@@ -120,9 +120,9 @@ def test_a_long_pause_saves_up_no_more_than_the_burst() -> None:
     assert budget.allowance(1e9) == 5
 
 
-def test_the_default_share_leaves_most_of_the_account_to_others() -> None:
+def test_no_five_minutes_of_a_process_see_more_than_a_quarter_of_the_accounts_requests() -> None:
     budget = RequestBudget()
-    assert budget.burst + budget.per_s * ACCOUNT_WINDOW_S <= 0.3 * ACCOUNT_REQUESTS
+    assert budget.burst + budget.per_s * ACCOUNT_WINDOW_S <= 0.25 * ACCOUNT_REQUESTS
 
 
 def test_each_transcript_that_is_due_is_asked_for_once() -> None:
