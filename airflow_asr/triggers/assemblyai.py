@@ -98,13 +98,15 @@ class AssemblyAITranscriptTrigger(BaseTrigger):
                 # each time, and before the scheduler has handled the deferral.
                 await asyncio.sleep(max(self.first_poll_s, self.poll_interval_s))
                 return UNAVAILABLE
-            if client.account == refused:
+            account, watcher = client.account, TranscriptWatcher.shared(client)
+            del client  # The watcher has its own, and a thousand waits need no session each.
+            if account == refused:
                 return UNAVAILABLE
             try:
-                return await TranscriptWatcher.shared(client).ended(self.transcript_id, schedule)
+                return await watcher.ended(self.transcript_id, schedule)
             except AccountError as error:
                 log.warning("%s Reading the Connection again.", error)
-                refused = client.account
+                refused = account
             except Exception as error:  # A bug included: raising would fail the task and not name its transcript.
                 log.warning("%s", error, exc_info=not isinstance(error, AssemblyAIError))
                 return UNAVAILABLE

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import threading
@@ -13,6 +14,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.module_loading import import_string  # type: ignore[attr-defined]
 
+from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.hooks.assemblyai import AssemblyAIHook
 from airflow_asr.jobs.schedule import PollSchedule
 from airflow_asr.triggers import assemblyai as trigger_module
@@ -176,6 +178,27 @@ def test_triggers_of_one_account_share_the_requests(service: ScriptedService) ->
 
     assert asyncio.run(main()) == [[{"transcript_id": "t-1", "status": "completed"}]] * 10
     assert len(service.requests) == 2
+
+
+def test_many_triggers_of_one_account_keep_one_http_session(service: ScriptedService) -> None:
+    for _ in range(20):
+        service.json({"id": "t-1", "status": "processing"})
+    service.json({"id": "t-1", "status": "completed"})
+
+    def clients() -> int:
+        gc.collect()
+        return sum(isinstance(each, AssemblyAIClient) for each in gc.get_objects())
+
+    async def main() -> int:
+        waits = [asyncio.ensure_future(anext(trigger(first_poll_s=0.3).run())) for _ in range(10)]
+        while not service.requests:
+            await asyncio.sleep(0.01)
+        kept = clients()
+        await asyncio.gather(*waits)
+        return kept
+
+    before = clients()
+    assert asyncio.run(main()) == before + 1
 
 
 def test_a_trigger_that_is_cancelled_asks_no_more(service: ScriptedService) -> None:
