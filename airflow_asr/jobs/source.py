@@ -195,8 +195,8 @@ def find_audio(audio: str | os.PathLike[str], *, open_path: Opener | None = None
     """Return the audio that the user named.
 
     Args:
-        audio: an absolute local path, an object storage URI as ``s3://conn_id@bucket/key``, or an http(s) URL. A link is
-            the file that it leads to, under the name of the link.
+        audio: an absolute local path, an object storage URI as ``s3://conn_id@bucket/key``, or an http(s) URL. A link
+            is the file that it leads to, under the name of the link.
         open_path: makes a path of an object storage URI.
         upload: ``auto``, ``always`` or ``never``.
 
