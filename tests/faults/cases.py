@@ -81,6 +81,7 @@ class Case:
         process_s: how long the service works on it, in seconds.
         padding: bytes that make the recording larger, and say nothing.
         bucket: it lies in object storage, and is handed over by a signed URL.
+        parts: temporary files that may be left, because a worker is killed while it writes one.
     """
 
     world: World
@@ -92,6 +93,7 @@ class Case:
     process_s: float = 6.0
     padding: int = 0
     bucket: bool = False
+    parts: int = 0
     run: Run = field(init=False)
     began: float = field(init=False)
 
@@ -193,8 +195,10 @@ class Case:
                 return f"there are {len(found)} files for {output_format}"
             if found[0].read_bytes() not in [undisturbed[output_format] for undisturbed in map(self._fetched, ids)]:
                 return f"{found[0].name} is not what an undisturbed run writes"
-        if left := [path.name for path in self.output.rglob("*") if path.name.endswith((".part", ".intent.json"))]:
-            return f"{', '.join(left)} was left behind"
+        left = [path.name for path in self.output.rglob("*") if path.name.endswith(".intent.json")]
+        parts = [path.name for path in self.output.rglob("*.part")]
+        if left or len(parts) > self.parts:
+            return f"{', '.join(left + parts)} was left behind"
         return ""
 
     def _fetched(self, transcript_id: str) -> dict[str, bytes]:

@@ -67,6 +67,7 @@ KILLS = {
     "worker killed before execute_complete": "before execute_complete",
     "worker killed before the outputs": "before write json",
     "worker killed during the outputs": "after write json",
+    "worker killed in the middle of an output": "before rename txt",
     "worker killed before the receipt": "before write receipt",
     "worker killed after the outputs": "before record finished",
     "worker killed after the end": "after record finished",
@@ -89,7 +90,7 @@ PAUSES = {
 
 def killed(scenes: Scenes, fault: str, step: str, *, slot: bool = False, supervisor: bool = False) -> Row:
     """The worker is killed at a step, by itself or with its supervisor."""
-    case = scenes.case(fault, slot=slot).start(step)
+    case = scenes.case(fault, slot=slot, parts=int("rename" in step)).start(step)
     case.held().kill(supervisor=supervisor)
     return case.finish()
 
