@@ -14,7 +14,8 @@ from tests.e2e.world import wait_until
 from tests.faults.dags.fencing import KEY
 from tests.faults.scenarios import Scenes, backfill
 
-pytestmark = pytest.mark.e2e
+# The faults take their time: they begin first, and happen while these tests run.
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("rows")]
 
 TASK = "outlive"
 
