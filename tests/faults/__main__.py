@@ -44,7 +44,7 @@ def main() -> int:
                 *_do([job for job in _jobs(scenes) if wanted in job[0]], _AT_ONCE),
                 *_do([job for job in _parts(scenes) if wanted in job[0]], 1),
             ]
-            rows = recount(rows, [scenes.world.echo, *scenes.services.values()])
+            rows = recount(rows, [scenes.world.echo, scenes.world.whisper, *scenes.services.values()])
             leaks = _leaks(scenes, home)
         loaded = None if wanted else load.run(home / "load")
     _print(rows)
@@ -95,6 +95,9 @@ def _wires(scenes: Scenes) -> Iterator[Single]:
 
 
 def _workers(scenes: Scenes) -> Iterator[Single]:
+    for fault, slot in (("nothing at all", False), ("nothing at all (in a slot)", True)):
+        yield fault, partial(scenarios.undisturbed, scenes, fault, slot=slot)
+    yield "worker killed over speech", partial(scenarios.killed_over_speech, scenes)
     for fault, step in scenarios.KILLS.items():
         yield fault, partial(scenarios.killed, scenes, fault, step)
     for fault, step in scenarios.SLOT_KILLS.items():
@@ -148,7 +151,7 @@ def _measured(job: Job) -> list[Row]:
 def _leaks(scenes: Scenes, home: Path) -> list[str]:
     """Return where a key or the query of a signed URL can be read."""
     world = scenes.world
-    services = [service.home for service in (world.echo, *scenes.services.values())]
+    services = [service.home for service in (world.echo, world.whisper, *scenes.services.values())]
     folders = (world.airflow.home / "logs", world.airflow.logs, home / "text", home / "days", *services)
     texts = {"the database": world.dump()}
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):

@@ -81,6 +81,8 @@ class Case:
         process_s: how long the service works on it, in seconds.
         padding: bytes that make the recording larger, and say nothing.
         bucket: it lies in object storage, and is handed over by a signed URL.
+        recording: real speech, in the place of a script.
+        heard: what the recogniser hears in it.
         parts: temporary files that may be left, because a worker is killed while it writes one.
     """
 
@@ -94,6 +96,8 @@ class Case:
     padding: int = 0
     bucket: bool = False
     parts: int = 0
+    recording: Path | None = None
+    heard: str = ""
     run: Run = field(init=False)
     began: float = field(init=False)
 
@@ -105,7 +109,7 @@ class Case:
     @property
     def text(self) -> str:
         """What is said in the recording, and in no other."""
-        return f"This was disturbed: {self.fault}."
+        return self.heard or f"This was disturbed: {self.fault}."
 
     @property
     def output(self) -> Path:
@@ -127,6 +131,8 @@ class Case:
         return self
 
     def _audio(self) -> str:
+        if self.recording:
+            return str(self.recording)
         path = Path(self.world.script(self.name, text=self.text, process_s=self.process_s))
         if self.padding:
             with path.open("ab") as file:
@@ -224,7 +230,8 @@ def recount(rows: Iterable[Row], services: Iterable[LocalService], timeout_s: fl
     for service in {service.url: service for service in services}.values():
         client = AssemblyAIClient(API_KEY, base_url=service.url)
         wait_until(partial(_is_idle, client), "the service is idle", timeout_s)
-        heard.update(client.get(row.id).text or f"{row.id} without a text" for row in client.walk())
+        transcripts = [client.get(row.id) for row in client.walk()]
+        heard.update(each.text or f"{each.id} without a text" for each in transcripts if not each.deleted)
     counted = [replace(row, made=heard.pop(row.text, 0)) for row in rows]
     return counted + [Row(f"nobody asked for: {text}", 0, 0, made, 0, 0.0) for text, made in heard.items()]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.world import EchoService, Run, World, wait_until
+from airflow_asr.api.client import AssemblyAIClient
+from demo.service import API_KEY
+from tests.e2e.world import RECORDINGS, EchoService, Run, World, wait_until
 from tests.faults.cases import TASK, Case, Row
 from tests.faults.proxy import Proxy
 
@@ -92,6 +94,26 @@ def killed(scenes: Scenes, fault: str, step: str, *, slot: bool = False, supervi
     """The worker is killed at a step, by itself or with its supervisor."""
     case = scenes.case(fault, slot=slot, parts=int("rename" in step)).start(step)
     case.held().kill(supervisor=supervisor)
+    return case.finish()
+
+
+def undisturbed(scenes: Scenes, fault: str, *, slot: bool = False) -> Row:
+    """Nothing happens: what is measured of the others is measured here, too."""
+    return scenes.case(fault, slot=slot).start().finish()
+
+
+def killed_over_speech(scenes: Scenes) -> Row:
+    """The worker dies when the service has accepted real speech, which its recogniser then hears."""
+    whisper, recording = scenes.world.whisper, RECORDINGS / "call-06-internet-outage.mp3"
+    client = AssemblyAIClient(API_KEY, base_url=whisper.url)
+    with recording.open("rb") as audio:
+        before = client.submit(client.upload(audio))
+    wait_until(lambda: client.get(before.id).ended, "the recogniser has heard it once", 300)
+    heard = client.get(before.id).text
+    client.delete(before.id)
+    case = scenes.case("worker killed after the service accepted real speech", recording=recording, heard=heard)
+    case = replace(case, service=whisper, connection="assemblyai_default").start("after submit")
+    case.held().kill()
     return case.finish()
 
 
