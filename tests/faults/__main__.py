@@ -19,7 +19,7 @@ from pathlib import Path
 from demo.processes import end_on_signals
 from demo.service import API_KEY
 from tests.faults import load, scenarios, wire, zombies
-from tests.faults.cases import Row, recount
+from tests.faults.cases import TASK, Row, recount
 from tests.faults.scenarios import Scenes
 from tests.faults.stage import stage
 
@@ -158,7 +158,7 @@ def _leaks(scenes: Scenes, home: Path) -> list[str]:
         # The services may keep what they were sent.
         if "data" not in path.relative_to(home).parts:
             texts[str(path.relative_to(home))] = path.read_text(errors="replace")
-    seen = [name for name, text in texts.items() if "disturbed" in text]
+    seen = [name for name, text in texts.items() if TASK in text]
     found = [] if "the database" in seen and len(seen) > 2 else ["nobody knows: hardly anything could be read"]
     return found + [
         f"{secret[:5]}... in {name}" for name, text in texts.items() for secret in SECRETS if secret in text
