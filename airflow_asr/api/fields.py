@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-_MOST = 2**53  # Beyond it a float skips whole numbers; and no sum of what stays within ends in an overflow.
+# Beyond it a float skips whole numbers, and no sum of what stays within ends in an overflow.
+_LEAST, _MOST = -(2**53), 2**53
 
 
 def text(value: object) -> str | None:
@@ -14,11 +15,11 @@ def text(value: object) -> str | None:
 
 def number(value: object) -> Any:
     """Return a number, whole or not; it is finite."""
-    return value if (type(value) is int or type(value) is float) and -_MOST <= value <= _MOST else None
+    return value if (type(value) is int or type(value) is float) and _LEAST <= value <= _MOST else None
 
 
 def name(value: object) -> str | None:
     """Return the name of a speaker or a channel, which may be written as a number; an empty one is none."""
-    if type(value) is int and number(value) is not None:
-        return str(value)
-    return text(value) or None
+    if value is None or isinstance(value, str):
+        return value or None
+    return str(value) if type(value) is int and number(value) is not None else None

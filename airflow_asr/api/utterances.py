@@ -95,18 +95,19 @@ def read_words(items: object, speaker: str | None = None, channel: str | None = 
     """
     words: list[Word] = []
     last_end = start_ms
+    text, number, name = fields.text, fields.number, fields.name  # A transcript has tens of thousands of words.
     for word in objects(items):
-        start, end = fields.number(word.get("start")), fields.number(word.get("end"))
+        start, end = number(word.get("start")), number(word.get("end"))
         start = last_end if start is None else start
         last_end = start if end is None else end
         words.append(
             Word(
-                fields.text(word.get("text")) or "",
+                text(word.get("text")) or "",
                 start,
                 last_end,
-                fields.number(word.get("confidence")),
-                fields.name(word.get("speaker")) or speaker,
-                fields.name(word.get("channel")) or channel,
+                number(word.get("confidence")),
+                name(word.get("speaker")) or speaker,
+                name(word.get("channel")) or channel,
             )
         )
     return words
