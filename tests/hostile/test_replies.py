@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import pickle
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,9 +58,9 @@ def client_of(service: ScriptedService) -> Iterator[AssemblyAIClient]:
 
 
 def check_error(error: AssemblyAIError) -> None:
-    shown = f"{error} {error!r}"
+    shown = f"{error} {error!r} {''.join(traceback.format_exception(error))}"
     assert len(str(error)) <= MESSAGE_LENGTH
-    assert "\n" not in str(error)
+    assert not set(str(error)) & set("\n\r\x1b\0\u2028\u202e\ud800")
     assert KEY not in shown
     assert "X-Amz-Signature=abc" not in shown
     assert pickle.loads(pickle.dumps(error)).args == error.args
