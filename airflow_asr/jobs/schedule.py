@@ -48,6 +48,14 @@ class PollSchedule:
         interval = min(max(age_s * self.share_of_age, self.least_s), max(self.most_s, self.least_s))
         return interval * uniform(1.0, 1.0 + self.jitter)
 
+    def after_failure(self, age_s: float, failures: int, uniform: Uniform) -> float:
+        """Return the seconds to the next look after so many in a row that taught nothing.
+
+        The next comes soon at first. A transcript that the service always fails for comes to cost what one costs that
+        is not done; and bad luck makes no wait longer than an answer would have.
+        """
+        return backoff_s(failures, uniform, cap_s=max(self.after(age_s, uniform), 1.0))
+
 
 @dataclass
 class RequestBudget:

@@ -22,7 +22,7 @@ from airflow_asr.api.errors import AccountError, AssemblyAIError, TranscriptNotF
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
 from airflow_asr.jobs.pauses import FailureRow
-from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform, backoff_s, plan_round
+from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform, plan_round
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +256,7 @@ class TranscriptWatcher:
         """Say whether the next look comes at its usual time after an error; if not, do what is to be done."""
         if self._row.outlasts(error):
             # Nothing was learnt, so this does not count as a look.
-            self._look_again(watch, self._after_failure(error, watch))
+            self._look_again(watch, self._after_failure(error, watch, age_s))
             return False
         if isinstance(error, AccountError):
             with self._changed:
@@ -268,14 +268,11 @@ class TranscriptWatcher:
         self._settle([watch], error)
         return False
 
-    def _after_failure(self, error: AssemblyAIError, watch: _Watch) -> float:
-        """Return when to ask for this transcript again; where the next would fare no better, hold back all others, too.
-
-        One that the service always fails for is asked for less and less often, and costs the others nothing.
-        """
+    def _after_failure(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> float:
+        """Return when to ask for this transcript again. Hold back all others, too, where they would fare no better."""
         watch.failures += 1
         now = self._clock()
-        due = now + backoff_s(watch.failures, self._uniform)
+        due = now + watch.schedule.after_failure(age_s, watch.failures, self._uniform)
         self._paused_until = max(self._paused_until, now + self._row.grows(error, self._uniform))
         log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, max(due, self._paused_until) - now)
         return due

@@ -60,6 +60,20 @@ def test_the_longer_the_wait_the_longer_the_interval(
     assert schedule.after(younger, uniform) <= schedule.after(older, uniform)
 
 
+@given(schedules, seconds, st.integers(1, 1000), fractions)
+def test_after_a_failure_the_next_look_comes_no_later_than_after_an_answer_but_for_a_second(
+    schedule: PollSchedule, age_s: float, failures: int, fraction: float
+) -> None:
+    uniform = drawn(fraction).uniform
+    wait_s = schedule.after_failure(age_s, failures, uniform)
+    assert 0.5 <= wait_s <= max(schedule.after(age_s, uniform), 1.0) * (1 + 1e-9)
+
+
+def test_a_transcript_that_always_fails_comes_to_cost_what_one_costs_that_is_not_done() -> None:
+    waits = [PollSchedule().after_failure(3600, failures, lambda _, high: high) for failures in (1, 2, 3, 4, 7, 50)]
+    assert waits == [1, 2, 4, 8, 64, 72]
+
+
 def test_by_default_a_short_file_is_noticed_soon_and_a_long_one_asked_for_once_a_minute() -> None:
     schedule = PollSchedule()
     assert schedule.first(lambda low, _: low) == 10

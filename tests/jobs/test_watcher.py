@@ -99,11 +99,11 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make the pauses after failures short; return how many looks at a transcript had failed in a row, each time."""
     asked: list[int] = []
 
-    def backoff_s(failures: int, uniform: object) -> float:
+    def after_failure(schedule: PollSchedule, age_s: float, failures: int, uniform: object) -> float:
         asked.append(failures)
         return 0.02
 
-    monkeypatch.setattr(watcher_module, "backoff_s", backoff_s)
+    monkeypatch.setattr(PollSchedule, "after_failure", after_failure)
     monkeypatch.setattr(pauses, "backoff_s", lambda failures, uniform: 0.02)
     return asked
 
