@@ -93,11 +93,11 @@ class EchoService(LocalService):
         rows: list[dict[str, Any]] = self._get("/v2/transcript", limit=200)["transcripts"]
         return rows
 
-    def trouble(self, faults: Iterable[Mapping[str, Any]], route: str = "/v2/transcript/{id}") -> None:
-        """Let a route fail in these ways until the service is started again, or is given other ones."""
+    def trouble(self, faults: Iterable[Mapping[str, Any]]) -> None:
+        """Demand these faults in place of all earlier ones."""
         self._call("DELETE", "/_faults")
         for fault in faults:
-            self._call("POST", "/_faults", json={"route": route, "times": None, **fault})
+            self._call("POST", "/_faults", json=fault)
 
     def _get(self, path: str, **params: Any) -> Any:
         return self._call("GET", path, params=params)
