@@ -13,6 +13,7 @@ from airflow_asr.api.errors import (
     InputError,
     InvalidReplyError,
     RedactedAudioGoneError,
+    RedirectError,
     ReplyLostError,
     RequestError,
     ServerError,
@@ -171,7 +172,7 @@ class AssemblyAIClient:
             )
             reply = json_object(response, doing=doing)
             return _transcript(reply, doing=doing)
-        except (ReplyLostError, ServerError, InvalidReplyError) as error:
+        except (ReplyLostError, ServerError, InvalidReplyError, RedirectError) as error:
             raise SubmitOutcomeUnknownError(
                 f"{error} The service may have accepted the job, and will charge for it if so. Look for it in the list "
                 "of transcripts before it is submitted again.",

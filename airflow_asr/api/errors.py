@@ -8,6 +8,7 @@
     │   ├── BalanceError             the account has no money
     │   └── ForbiddenError           the key may not do this, or use this upload
     ├── RequestError               config: the request is wrong and will be wrong again
+    │   ├── RedirectError            the answer is a redirect, which is not followed
     │   ├── TranscriptNotFoundError  the service does not know the id (or not yet)
     │   ├── TranscriptDeletedError   it knew the id; the content is gone
     │   ├── TranscriptNotReadyError  it has not ended yet
@@ -96,6 +97,10 @@ class RequestError(AssemblyAIError):
     """The request is wrong: a parameter, a path or an id."""
 
     kind = "config"
+
+
+class RedirectError(RequestError):
+    """The answer was a redirect. It is not followed, because the key would go with it."""
 
 
 class TranscriptNotFoundError(RequestError):
@@ -291,7 +296,7 @@ def _wrong_request(said: str, status: int, lower: str, transcript_id: str | None
             transcript_id=transcript_id,
         )
     if 300 <= status < 400:
-        return RequestError(
+        return RedirectError(
             f"{said} Redirects are not followed, because the key would go with them: put the final address in the "
             "Connection's base URL.",
             transcript_id=transcript_id,

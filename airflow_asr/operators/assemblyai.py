@@ -91,8 +91,8 @@ class AssemblyAITranscribeOperator(BaseOperator):
         output_path: the folder for the outputs: a local path or an object storage URI. Without it there are none, and
             the text is in the summary if it fits. A partitioned run writes into a folder of its partition's key in it.
             Templated.
-        formats: which outputs: ``json`` (the service's whole reply), ``txt``, ``srt``, ``vtt``, ``sentences``,
-            ``paragraphs``. Templated.
+        formats: which outputs: ``json`` (the service's whole reply, but for the query of a signed URL), ``txt``,
+            ``srt``, ``vtt``, ``sentences``, ``paragraphs``. Templated.
         config: the service's own parameters, passed through by name; a value of ``None`` leaves the parameter out.
             Templated.
         assemblyai_conn_id: the Connection. Templated.

@@ -210,6 +210,7 @@ def test_submit_passes_parameters_through_untouched(service: ScriptedService, cl
         Reply(503),
         Reply(504),
         Reply(408),
+        Reply(307, headers={"Location": "https://elsewhere.example/"}),
         Reply(drop=True),
         Reply(hang=True),
         Reply(200, b'{"id": "t-1", "status": "queued"}', truncate=True),
@@ -217,7 +218,7 @@ def test_submit_passes_parameters_through_untouched(service: ScriptedService, cl
         Reply(200, b'{"status": "queued"}'),
         Reply(200, b'{"id": "", "status": "queued"}'),
     ],
-    ids=["500", "502", "503", "504", "408", "dropped", "never", "truncated", "no-json", "no-id", "empty-id"],
+    ids=["500", "502", "503", "504", "408", "307", "dropped", "never", "truncated", "no-json", "no-id", "empty-id"],
 )
 def test_an_unclear_end_of_submit_is_sent_once_and_says_that_money_may_be_spent(
     service: ScriptedService, client: AssemblyAIClient, reply: Reply
