@@ -26,7 +26,7 @@ down: ## Stop what `make up` started.
 
 test: check ## Check the code, then run all tests.
 	@$(CHECK_BROWSER)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests
 
 check: $(VENV)/.dev-is-installed ## Check style and types.
 	@echo 'Checking style and types ...'
