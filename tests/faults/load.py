@@ -45,7 +45,7 @@ class Outcome:
     Attributes:
         number: triggers.
         right: those that fired with the outcome of their transcript.
-        wrong: what the others did, and how many of them.
+        wrong: what the others said or hold, and how many of them.
         resumed: tasks that then went on to their right end, of those that were let.
         requests: status requests at the service, over its lives.
         busiest: the most of them in five minutes.
@@ -97,11 +97,11 @@ def _load(scene: BusyAirflow, number: int) -> Outcome:
     most_mb = _wait_for_all(scene, meter, began)
     seconds, used_s = time.monotonic() - began, cpu_s(scene.triggerer) - cpu_before_s
     scene.service.trouble(())
-    wrong = Counter(said for said, right in zip(_said(scene), ends.items(), strict=True) if said != right)
+    wrong = Counter(said[1] for said, right in zip(_said(scene), ends.items(), strict=True) if said != right)
     return Outcome(
         number=number,
         right=number - wrong.total(),
-        wrong={str(said): count for said, count in wrong.items()},
+        wrong=wrong,
         late_s=_late_s(scene),
         resumed=_resume(scene, list(ends.values())),
         requests=meter.total,
@@ -213,13 +213,15 @@ def main(number: int) -> int:
 def show(outcome: Outcome) -> None:
     """Print a small table."""
     percents = quantiles(outcome.late_s, n=100) if len(outcome.late_s) > 1 else [0.0] * 99
+    worst_s = max(outcome.late_s, default=0.0)
     share = RequestBudget()
     share_of_window = share.burst + share.per_s * ACCOUNT_WINDOW_S
     print(f"{outcome.number} triggers, 30 % of replies bad, service killed {len(KILL_AFTER_S)} times:")
     for name, value in {
-        "fired rightly": f"{outcome.right}, wrongly or not at all {outcome.wrong or 0}, in {outcome.seconds:.0f} s",
+        "fired rightly": f"{outcome.right} in {outcome.seconds:.0f} s",
+        "wrongly or not at all": str(dict(outcome.wrong) or 0),
         "went on to the right end": f"{outcome.resumed} of {len(RESUMED_GROUPS)}",
-        "end to event": f"median {percents[49]:.0f} s, p95 {percents[94]:.0f} s, worst {max(outcome.late_s):.0f} s",
+        "end to event": f"median {percents[49]:.0f} s, p95 {percents[94]:.0f} s, worst {worst_s:.0f} s",
         "status requests": f"{outcome.requests}, {outcome.requests / outcome.number:.1f} for a transcript",
         "busiest five minutes": f"{outcome.busiest} of {share_of_window:.0f}, beyond the budget {outcome.beyond}",
         "triggerer": f"{outcome.cpu_s:.0f} CPU s ({outcome.cpu_s / outcome.seconds:.0%} of a core), "
