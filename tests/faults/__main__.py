@@ -57,7 +57,7 @@ def main() -> int:
     for leak in leaks:
         print(f"leaked: {leak}")
     print(f"duplicates: {duplicates} lost: {lost} leaked: {len(leaks)}")
-    return int(bool(duplicates or lost or leaks))
+    return int(bool(duplicates or lost or leaks or (loaded and loaded.beyond)))
 
 
 def _jobs(scenes: Scenes) -> list[Job]:
