@@ -17,7 +17,7 @@ from demo.processes import end_on_signals
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WAITING = "tests/e2e"
+WAITING = ("tests/e2e", "tests/faults")
 PYTEST = (sys.executable, "-m", "pytest")
 
 
@@ -26,10 +26,11 @@ def main(arguments: list[str]) -> int:
     end_on_signals()
     with (
         tempfile.NamedTemporaryFile("w+b", suffix=".log") as log,
-        _running([*PYTEST, WAITING, "-p", "no:cacheprovider", *arguments], log) as waiting,
+        _running([*PYTEST, *WAITING, "-p", "no:cacheprovider", *arguments], log) as waiting,
     ):
-        computed = subprocess.run([*PYTEST, "tests", f"--ignore={WAITING}", *arguments], check=False).returncode
-        print(f"\nThe tests of {WAITING}, which began at the same time:", flush=True)
+        others = [f"--ignore={folder}" for folder in WAITING]
+        computed = subprocess.run([*PYTEST, "tests", *others, *arguments], check=False).returncode
+        print(f"\nThe tests of {' and '.join(WAITING)}, which began at the same time:", flush=True)
         _follow(log.name, waiting)
     return max(computed, waiting.returncode)
 
