@@ -18,6 +18,8 @@
     ├── AudioChangedError          input: the audio changed under our hands; take what is there now
     ├── AudioUrlError              url: the service could not fetch the audio; sign or fix the URL
     ├── PolicyError                policy: a threshold of yours said no
+    ├── BudgetError                budget: what you allowed to be spent is not enough
+    ├── BatchFailuresError         batch: more of its recordings failed than you allowed
     ├── OutputError                output: a paid transcript could not be written to where it was wanted
     ├── RecordError                record: the store that remembers what was paid for does not work
     │   └── ConcurrentRunError       another run is submitting the same audio at this moment
@@ -43,7 +45,9 @@ from typing import ClassVar, Literal, Self
 
 from airflow_asr.api.redaction import excerpt
 
-Kind = Literal["account", "config", "input", "url", "policy", "output", "record", "service", "unknown"]
+Kind = Literal[
+    "account", "config", "input", "url", "policy", "budget", "batch", "output", "record", "service", "unknown"
+]
 
 NOT_CHARGED = "A failed transcript is not charged."
 
@@ -149,6 +153,27 @@ class PolicyError(AssemblyAIError):
     """The audio was refused by a threshold in the request."""
 
     kind = "policy"
+
+
+class BudgetError(AssemblyAIError):
+    """What was to be transcribed does not fit into the budget that the user set."""
+
+    kind = "budget"
+
+
+class BatchFailuresError(AssemblyAIError):
+    """More recordings of a batch failed than the user allows. Its manifest says which, and why.
+
+    Args:
+        message: what happened.
+        retryable: whether a retry may do better.
+    """
+
+    kind = "batch"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable  # type: ignore[misc]  # Of this one error.
 
 
 class OutputError(AssemblyAIError):

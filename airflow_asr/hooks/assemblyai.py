@@ -64,7 +64,15 @@ class AssemblyAIHook(BaseHook):
         Raises:
             AccountError, RequestError: the Connection cannot be used; the message says which field.
         """
-        return client_of(self._connection())
+        return self.make_client()
+
+    def make_client(self) -> AssemblyAIClient:
+        """Return a new client, for a thread of its own. Errors as for :attr:`client`."""
+        return client_of(self._connection_once)
+
+    @cached_property
+    def _connection_once(self) -> Connection:
+        return self._connection()
 
     def _connection(self) -> Connection:
         try:

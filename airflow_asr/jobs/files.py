@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ from airflow_asr.api.errors import OutputError
 
 if TYPE_CHECKING:
     from upath import UPath
+
+log = logging.getLogger(__name__)
 
 
 def write_file(path: UPath, data: bytes) -> None:
@@ -30,8 +34,58 @@ def write_file(path: UPath, data: bytes) -> None:
         else:
             path.fs.pipe_file(path.path, data)
     except Exception as error:
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise OutputError(f"{path} could not be written ({reason}).") from None
+        raise _unwritable(path, error) from None
+
+
+def put_local_file(source: Path, path: UPath) -> None:
+    """Write a file of any size from one on this machine's disk, with what :func:`write_file` promises.
+
+    Raises:
+        OutputError: it could not be written; nothing of it is visible.
+    """
+    try:
+        if is_local(path):
+            _write_local(Path(path.path), source)
+        else:
+            path.fs.put_file(str(source), path.path)  # Object storage shows it once the last part has come.
+    except Exception as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: UPath, error: Exception) -> OutputError:
+    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return OutputError(f"{path} could not be written ({reason}).")
+
+
+def unreadable(path: UPath, error: Exception) -> OutputError:
+    """Return the error for storage that cannot be read."""
+    return OutputError(f"{path} could not be read ({type(error).__name__}: {error}). Check the output's Connection.")
+
+
+def names_in(folder: UPath) -> list[str]:
+    """Return the names of what lies in a folder now; none if there is no such folder.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    try:
+        folder.fs.invalidate_cache()  # What another run wrote a moment ago must be seen.
+        paths = folder.fs.ls(folder.path, detail=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except Exception as error:
+        raise unreadable(folder, error) from None
+    return [str(path).rpartition("/")[2] for path in paths]
+
+
+def remove(path: UPath) -> None:
+    """Remove a file, if it is there. One that stays is named in the log."""
+    try:
+        path.fs.rm_file(path.path)
+    except FileNotFoundError:
+        pass
+    except Exception as error:
+        log.warning("%s could not be removed (%s).", path, type(error).__name__)
 
 
 def is_local(path: UPath) -> bool:
@@ -40,12 +94,16 @@ def is_local(path: UPath) -> bool:
     return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
 
-def _write_local(path: Path, data: bytes) -> None:
+def _write_local(path: Path, data: bytes | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".asr-{secrets.token_hex(8)}.part"
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            if isinstance(data, Path):
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, file)
+            else:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -103,7 +103,12 @@ class Outputs:
     @property
     def open_jobs(self) -> OpenJobs:
         """The submissions whose outputs are not here yet."""
-        return OpenJobs(self.folder / _RECEIPTS, self.owner)
+        return OpenJobs(self.own_folder, self.owner)
+
+    @property
+    def own_folder(self) -> UPath:
+        """The sub-folder for what is no output."""
+        return self.folder / _RECEIPTS
 
     def receipt(self, fp: str) -> Receipt | None:
         """Return what was written for this very input before, as far as it is still there; None if nothing was."""
@@ -133,8 +138,8 @@ class Outputs:
 
     def write(
         self, client: AssemblyAIClient, transcript: Transcript, summary: TranscriptSummary, *, fp: str | None
-    ) -> None:
-        """Write all outputs, then the receipt, which keeps the summary.
+    ) -> Receipt:
+        """Write all outputs, then the receipt, which keeps the summary; return the receipt.
 
         Writing again gives the same bytes. Captions, sentences and paragraphs are asked of the service.
 
@@ -154,6 +159,7 @@ class Outputs:
         receipt = Receipt(v=_RECEIPT_VERSION, fingerprint=fp, summary=summary, files=files)
         self._put(self._receipt_path(), _json(receipt), transcript.id)
         log.info("Wrote %s of transcript %s to %s.", ", ".join(self.formats), transcript.id, self.folder)
+        return receipt
 
     def _put(self, path: UPath, data: bytes, transcript_id: str) -> None:
         try:

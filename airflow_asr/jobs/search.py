@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import AccountError, AssemblyAIError, JobSearchError, SubmitOutcomeUnknownError
@@ -32,6 +32,21 @@ _SHARED_MARGIN_S = 60.0  # Of a URL that others send too, older jobs are more li
 _DAY_S = 86_400.0
 # The list reaches back 90 days. By then the service has deleted what it transcribed, unless an account says otherwise.
 _FORGOTTEN_S = 89 * _DAY_S
+
+
+class Sent(Protocol):
+    """What is known of a submission: a record of one, or a job of a batch."""
+
+    def __getitem__(self, field: str, /) -> Any:
+        """Return a field."""
+        ...
+
+    def get(self, field: str, /) -> Any:
+        """Return a field, or None."""
+        ...
+
+
+S = TypeVar("S", bound=Sent)
 
 
 class JobSearch:
@@ -101,12 +116,16 @@ class JobSearch:
         found = self._once(record, config)
         if found is not None:
             return found
-        self._check_conclusive(record)
+        self.check_conclusive(record)
         log.info("No job of %s was made at %s.", record["audio"], _when(record))
         return None
 
-    def _check_conclusive(self, record: SubmissionRecord) -> None:
-        """Raise if a list without the job does not mean that there is none."""
+    def check_conclusive(self, record: Sent) -> None:
+        """Raise if a list without the job does not mean that there is none.
+
+        Raises:
+            SubmitOutcomeUnknownError: there may be one, in another account's list, or under another URL.
+        """
         if record["account"] != self._client.account:
             raise SubmitOutcomeUnknownError(
                 f"it was sent at {_when(record)} with another key (account {record['account']}), and its job, if there "
@@ -121,10 +140,50 @@ class JobSearch:
             )
 
     def _once(self, record: SubmissionRecord, config: Mapping[str, Any]) -> str | None:
-        oldest = record["intent_at"] - (_SHARED_MARGIN_S if record["shared_url"] else _MARGIN_S)
-        rows = [row for row in self._rows(record, oldest) if _is_of(row, record) and row.created.timestamp() >= oldest]
+        for _, found in self.look_for([record], lambda _: config):
+            if isinstance(found, SubmitOutcomeUnknownError):
+                raise found
+            return found
+        return None
+
+    def look_for(
+        self, records: Sequence[S], config_of: Callable[[S], Mapping[str, Any]]
+    ) -> Iterator[tuple[S, str | SubmitOutcomeUnknownError]]:
+        """Yield those of the submissions that have a job now, each with its id. The list is read once for all.
+
+        Where nobody can tell whether a job that was found is ours, the error that says so stands in its place.
+
+        Args:
+            records: what was sent.
+            config_of: returns the parameters that it was sent with.
+
+        Raises:
+            AssemblyAIError: the list could not be read to the end; what was not yielded is not known.
+        """
+        by_url: dict[str, list[TranscriptListItem]] = {record["url_sha256"]: [] for record in records}
+        for row in self._rows(records) if records else ():
+            if row.audio_url is not None and (hashed := url_hash(row.audio_url)) in by_url:
+                by_url[hashed].append(row)
+        for record in records:
+            try:
+                found: str | SubmitOutcomeUnknownError | None = self._job_of(
+                    record, by_url[record["url_sha256"]], config_of
+                )
+            except SubmitOutcomeUnknownError as error:
+                found = error
+            if found is not None:
+                yield record, found
+
+    def _job_of(
+        self,
+        record: S,
+        listed: Sequence[TranscriptListItem],
+        config_of: Callable[[S], Mapping[str, Any]],
+    ) -> str | None:
+        oldest = _oldest(record)
+        rows = [row for row in listed if row.id not in record["prior"] and row.created.timestamp() >= oldest]
         if record["shared_url"]:
-            rows = [row for row in rows if self._is_ours(row, config)]
+            rows = [row for row in rows if self._is_ours(row, config_of(record))]
         rows.sort(key=lambda row: (row.status == TranscriptStatus.ERROR, row.created, row.id))
         if not rows:
             return None
@@ -142,14 +201,17 @@ class JobSearch:
         )
         return rows[0].id
 
-    def _rows(self, record: SubmissionRecord, oldest: float) -> Iterator[TranscriptListItem]:
-        """Yield all rows that can be the job, among others, and raise if they cannot all be had."""
-        sent = record["intent_at"]
-        if self._now() - sent > _DAY_S:
-            day = datetime.fromtimestamp(sent, UTC)
-            for days in (1, 0, -1):  # The zone of the service's days is not documented.
-                yield from self._client.walk(created_on=f"{day + timedelta(days=days):%Y-%m-%d}")
+    def _rows(self, records: Sequence[Sent]) -> Iterator[TranscriptListItem]:
+        """Yield all rows that can be one of the jobs, among others, and raise if they cannot all be had."""
+        now = self._now()
+        old = [record for record in records if now - record["intent_at"] > _DAY_S]
+        days = {datetime.fromtimestamp(record["intent_at"], UTC).date() for record in old}
+        # The zone of the service's days is not documented.
+        for day in sorted({day + timedelta(days=more) for day in days for more in (1, 0, -1)}, reverse=True):
+            yield from self._client.walk(created_on=f"{day:%Y-%m-%d}")
+        if len(old) == len(records):
             return
+        oldest = min(_oldest(record) for record in records if now - record["intent_at"] <= _DAY_S)
         for row in self._client.walk():
             if row.created.timestamp() < oldest:
                 return
@@ -175,10 +237,10 @@ def url_hash(url: str) -> str:
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _is_of(row: TranscriptListItem, record: SubmissionRecord) -> bool:
-    known: Sequence[str] = record["prior"]
-    return row.id not in known and row.audio_url is not None and url_hash(row.audio_url) == record["url_sha256"]
+def _oldest(record: Sent) -> float:
+    """Return when the job of a submission can have been made at the earliest, by the service's clock."""
+    return float(record["intent_at"]) - (_SHARED_MARGIN_S if record["shared_url"] else _MARGIN_S)
 
 
-def _when(record: SubmissionRecord) -> str:
+def _when(record: Sent) -> str:
     return f"{datetime.fromtimestamp(record['intent_at'], UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from airflow_asr._airflow import NEVER_EXPIRE
 
+DEFAULT_FORMATS = ("json", "txt")
 _MOST_INLINE_BYTES = 16 * 1024
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
+    from airflow_asr.jobs.batch.run import BatchSummary
     from airflow_asr.jobs.outputs import Outputs
-    from airflow_asr.jobs.records import TryRecords
+    from airflow_asr.jobs.records import RecordStore, TryRecords
     from airflow_asr.jobs.results import TranscriptSummary
 
 
@@ -37,7 +39,12 @@ def task_records(context: Context) -> TryRecords:
 
     ti = context["ti"]
     # Clear raises the number of tries that a task may have; a retry does not.
-    return TryRecords(_TaskState(context), ti.try_number, ti.max_tries)
+    return TryRecords(task_store(context), ti.try_number, ti.max_tries)
+
+
+def task_store(context: Context) -> RecordStore:
+    """Return what survives the tries of the running task instance."""
+    return _TaskState(context)
 
 
 class _TaskState:
@@ -69,10 +76,10 @@ def outputs_in(context: Context, output_path: Any, formats: Any) -> Callable[[st
     if output_path is None:
         return None
     folder = output_folder(output_path, open_path, partition=context.get("partition_key"))
-    return lambda base: Outputs(folder, base, formats, _owner(context))
+    return lambda base: Outputs(folder, base, formats, owner_of(context))
 
 
-def _owner(context: Context) -> str:
+def owner_of(context: Context) -> str:
     """Return what tells this task instance from every other one, and is the same in all its tries."""
     ti = context["ti"]
     named = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
@@ -99,6 +106,23 @@ def hand_over(operator: BaseOperator, context: Context, summary: TranscriptSumma
                 "audio": summary["audio"],
                 "outputs": dict(summary["outputs"]),
             }
+
+
+def hand_over_batch(operator: BaseOperator, context: Context, summary: BatchSummary) -> None:
+    """Tell Airflow what a batch has written: to hook lineage, and with the events of the task's outlets."""
+    from airflow.sdk import Asset
+    from airflow.sdk.lineage import get_hook_lineage_collector
+
+    if summary["manifest"] is None:
+        return
+    collector: Any = get_hook_lineage_collector()
+    try:
+        collector.add_output_asset(context=operator, uri=_asset_uri(summary["manifest"]))
+    except ValueError as error:
+        operator.log.warning("Lineage does not take the name of the manifest: %s", error)
+    for outlet in operator.outlets or ():
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = cast("dict[str, Any]", summary)
 
 
 def _asset_uri(name: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_asr._airflow import BaseOperator, deferrable_by_default
 from airflow_asr.exceptions import AssemblyAIWaitTimeout, airflow_errors
-from airflow_asr.operators._task import checked_inline_bytes, hand_over, outputs_in, task_records
+from airflow_asr.operators._batch import AssemblyAITranscribeBatchOperator
+from airflow_asr.operators._task import DEFAULT_FORMATS, checked_inline_bytes, hand_over, outputs_in, task_records
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
     from airflow_asr.jobs.results import TranscriptSummary
     from airflow_asr.jobs.transcription import Transcription, Waiting
 
-DEFAULT_FORMATS = ("json", "txt")
+__all__ = [
+    "AssemblyAIDeleteTranscriptOperator",
+    "AssemblyAIFetchTranscriptOperator",
+    "AssemblyAISubmitTranscriptOperator",
+    "AssemblyAITranscribeBatchOperator",
+    "AssemblyAITranscribeOperator",
+]
 
 # Our trigger tells of a deadline itself, and says which transcript; Airflow's own cut comes after it, as a safety net.
 _AIRFLOW_CUT_AFTER = timedelta(seconds=120)

@@ -1,0 +1,1 @@
+"""Many recordings carried from an archive to text by one task."""
