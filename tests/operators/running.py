@@ -98,12 +98,23 @@ class TaskInstance:
         while True:
             _, arguments = deferred.trigger.serialize()
             self.deferrals.append(arguments)
-            transcript_id = arguments["transcript_id"]
-            while not (transcript := self.client.get(transcript_id)).ended:
-                time.sleep(0.05)
+            event = self._event(arguments)
             self.before_leg()
-            event = {"transcript_id": transcript_id, "status": transcript.status}
             try:
                 return getattr(operator, deferred.method_name)(context, event, **(deferred.kwargs or {}))
             except TaskDeferred as again:
                 deferred = again
+
+    def _event(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Wait as the trigger would."""
+        if "transcript_ids" in arguments:
+            ids = arguments["transcript_ids"]
+            while True:
+                ended = [each for each in ids if self.client.get(each).ended]
+                if (ids and len(ended) >= arguments["refill_at"]) or time.time() >= arguments["wake_at"]:
+                    return {"ended": ended, "remaining": len(ids) - len(ended)}
+                time.sleep(0.05)
+        transcript_id = arguments["transcript_id"]
+        while not (transcript := self.client.get(transcript_id)).ended:
+            time.sleep(0.05)
+        return {"transcript_id": transcript_id, "status": transcript.status}

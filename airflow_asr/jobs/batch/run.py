@@ -266,9 +266,9 @@ class Batch:
                 del kept[name]  # It was never sent.
             elif name not in found:
                 raise OutputError(
-                    f"The ledger of this batch is not where it was: {desk.order.folder} has no {name}, which holds "
-                    "jobs that are paid for. Is the output folder shared by all workers, and was nothing deleted in it? "
-                    "Nothing was submitted."
+                    f"The ledger of this batch is not where it was: {desk.order.folder} has no {name}, which "
+                    "holds jobs that are paid for. Is the output folder shared by all workers, and was nothing deleted "
+                    "in it? Nothing was submitted."
                 )
         for name, window in found.items():
             if name in kept:
