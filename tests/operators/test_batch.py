@@ -66,7 +66,7 @@ def submissions(server: LocalServer) -> Callable[[], int]:
     return lambda: server.requests().get("POST /v2/transcript", 0) - before
 
 
-def transcribe(audio: object, output: Path, **arguments: Any) -> AssemblyAITranscribeBatchOperator:
+def transcribe(audio: Any, output: Path, **arguments: Any) -> AssemblyAITranscribeBatchOperator:
     limits = {"ramp": None, **arguments.pop("limits", {})}
     return AssemblyAITranscribeBatchOperator(
         task_id="transcribe", audio=audio, output_path=str(output), limits=limits, **arguments
