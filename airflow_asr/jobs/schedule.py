@@ -1,4 +1,4 @@
-"""When to look at a transcript next, by which request, and how many requests that may cost. Pure: no clock, no I/O.
+"""When to look at a transcript next, and how many requests that may cost. Pure: no clock, no I/O.
 
 Most files are done in under 45 seconds and an eight-hour file in five minutes (the vendor's figures), so an interval
 that grows with the age of the wait notices the short ones soon and wastes no requests on the long ones.
@@ -6,7 +6,7 @@ that grows with the age of the wait notices the short ones soon and wastes no re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 Uniform = Callable[[float, float], float]
@@ -92,22 +92,6 @@ class RequestBudget:
         if self._at is not None:
             self._tokens = min(self.burst, self._tokens + max(now - self._at, 0.0) * self.per_s)
         self._at = now
-
-
-@dataclass(frozen=True)
-class Round:
-    """What to ask for now: these transcripts, one request each."""
-
-    gets: Sequence[str]
-
-
-def plan_round(due: Sequence[str]) -> Round:
-    """Choose the cheapest requests that answer for the transcripts that are due.
-
-    One request each is right for some tens of transcripts. The place for the other choice, pages of the list that
-    answer for 200 at a time, is here: it needs no change in the watcher's loop but to carry it out.
-    """
-    return Round(gets=due)
 
 
 def backoff_s(failures: int, uniform: Uniform, *, base_s: float = 1.0, cap_s: float = 60.0) -> float:

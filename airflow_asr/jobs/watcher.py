@@ -6,23 +6,26 @@ limit and the event loop. Here they share one thread, one HTTP session and one b
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import logging
+import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
 from airflow_asr.api.errors import AccountError, AssemblyAIError, TranscriptNotFoundError
-from airflow_asr.api.transcript import Transcript
+from airflow_asr.api.pages import TranscriptPage
+from airflow_asr.api.transcript import Transcript, TranscriptStatus
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
 from airflow_asr.jobs.pauses import FailureRow
-from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform, plan_round
+from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform
+from airflow_asr.jobs.sweeps import Sweeps
+from airflow_asr.jobs.waiters import ManyWaiter, OneWaiter, Result, Waiter, wake
 
 log = logging.getLogger(__name__)
 
@@ -36,31 +39,13 @@ class Client(Protocol):
         """Return the transcript."""
         ...
 
+    def list(self, *, before_id: str | None = None) -> TranscriptPage:
+        """Return a page of the list, newest first."""
+        ...
+
     def close(self) -> None:
         """Close the connections."""
         ...
-
-
-class _Waiter:
-    """One ``await``, to be woken in the event loop that it belongs to."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[str] = self._loop.create_future()
-
-    def wake(self, result: str | Exception) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._settle, result)
-        except RuntimeError:
-            log.debug("A waiter's event loop is closed; nobody waits there any more.")
-
-    def _settle(self, result: str | Exception) -> None:
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
 
 
 @dataclass(eq=False)
@@ -71,13 +56,26 @@ class _Watch:
     schedule: PollSchedule
     began: float
     due: float
-    waiters: list[_Waiter] = field(default_factory=list)
+    waiters: list[Waiter] = field(default_factory=list)
     failures: int = 0
     """Looks in a row that failed."""
+    queued: float = math.inf
+    """When its entry in the queue comes up. Its look may have been put off since."""
+    missing: bool = False
+    """A sweep of the list did not come upon it."""
+
+    @property
+    def first(self) -> float:
+        """When it may be looked at for the first time."""
+        return self.began + self.schedule.first_s
 
 
-# (due, tie-break, watch). An entry is stale once its watch is gone or due at another time.
+# (due, tie-break, watch). An entry is stale once its watch is gone or queued at another time.
 _Entry = tuple[float, int, _Watch]
+
+_SWEEP: list[_Watch] = []
+_LONE_S = 3.0
+_PUT_OFF = 2.5  # Sweeps that may fail to come before a transcript is asked for by itself.
 
 
 class TranscriptWatcher:
@@ -114,6 +112,9 @@ class TranscriptWatcher:
         self._thread: threading.Thread | None = None
         self._paused_until = 0.0
         self._row = FailureRow()
+        self._sweeps = Sweeps()
+        self._missing = 0  # Of the watches.
+        self._awaits_sweep = False
 
     @classmethod
     def shared(cls, client: Client) -> TranscriptWatcher:
@@ -133,49 +134,80 @@ class TranscriptWatcher:
             AccountError: the key was refused. Everyone who waits on this account gets it.
             AssemblyAIError: this transcript cannot be read, and waiting will not change that.
         """
-        waiter = _Waiter()
-        self._add(transcript_id, schedule, waiter)
+        waiter = OneWaiter()
+        self._add([transcript_id], schedule, waiter)
         try:
             return await waiter.future
         finally:
-            self._remove(transcript_id, waiter)
+            self._remove([transcript_id], waiter)
+
+    async def some_ended(
+        self, transcript_ids: Iterable[str], schedule: PollSchedule, enough: int, ended: set[str]
+    ) -> None:
+        """Wait until ``enough`` of these transcripts have ended, with one future for all.
+
+        Args:
+            transcript_ids: the transcripts.
+            schedule: when to look.
+            enough: how many must have ended; those that are in ``ended`` already count.
+            ended: takes the ids, also when the wait is cancelled. A transcript that cannot be read is among them.
+
+        Raises:
+            AccountError: the key was refused.
+        """
+        left = [each for each in transcript_ids if each not in ended]
+        if len(ended) >= enough or not left:
+            return
+        waiter = ManyWaiter(min(enough, len(ended) + len(left)), ended, (AccountError,))
+        self._add(left, schedule, waiter)
+        try:
+            await waiter.future
+        finally:
+            self._remove(left, waiter)
 
     # Called in the event loops -------------------------------------------------------------------------------------
 
-    def _add(self, transcript_id: str, schedule: PollSchedule, waiter: _Waiter) -> None:
+    def _add(self, transcript_ids: Iterable[str], schedule: PollSchedule, waiter: Waiter) -> None:
         with self._changed:
             now = self._clock()
-            due = now + schedule.first(self._uniform)
-            watch = self._watches.get(transcript_id)
-            if watch is None:
-                watch = self._watches[transcript_id] = _Watch(transcript_id, schedule, now, due)
-                self._enqueue(watch, due)
-            elif due < watch.due:
-                self._enqueue(watch, due)
-            watch.waiters.append(waiter)
+            for transcript_id in transcript_ids:
+                due = now + schedule.first(self._uniform)
+                watch = self._watches.get(transcript_id)
+                if watch is None:
+                    watch = self._watches[transcript_id] = _Watch(transcript_id, schedule, now, due)
+                    self._enqueue(watch, due)
+                elif due < watch.due:
+                    self._enqueue(watch, due)
+                watch.waiters.append(waiter)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="airflow-asr-watcher", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
-    def _remove(self, transcript_id: str, waiter: _Waiter) -> None:
+    def _remove(self, transcript_ids: Iterable[str], waiter: Waiter) -> None:
         with self._changed:
-            watch = self._watches.get(transcript_id)
-            if watch is None or waiter not in watch.waiters:
-                return
-            watch.waiters.remove(waiter)
-            if not watch.waiters:
-                del self._watches[transcript_id]
-                self._changed.notify()
+            for transcript_id in transcript_ids:
+                watch = self._watches.get(transcript_id)
+                if watch is None or waiter not in watch.waiters:
+                    continue
+                watch.waiters.remove(waiter)
+                if not watch.waiters:
+                    self._forget(watch)
+            self._changed.notify()
+
+    def _forget(self, watch: _Watch) -> None:
+        del self._watches[watch.transcript_id]
+        self._missing -= watch.missing
 
     # Called in the thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         log.info("Watching transcripts of account %s.", self._client.account)
         while (due := self._wait_for_due()) is not None:
-            by_id = {watch.transcript_id: watch for watch in due}
-            for transcript_id in plan_round(list(by_id)).gets:
-                watch = by_id[transcript_id]
+            if due is _SWEEP:
+                self._sweep()
+                continue
+            for watch in due:
                 if self._paused_until <= self._clock():
                     self._look(watch)
                 else:
@@ -183,12 +215,14 @@ class TranscriptWatcher:
         log.info("Nobody waits for transcripts of account %s any more.", self._client.account)
 
     def _wait_for_due(self) -> list[_Watch] | None:
-        """Return the watches to look at now, or None when nobody waits and the thread must end."""
+        """Return the watches to look at now, ``_SWEEP`` to look at all, or None when nobody waits any more."""
         with self._changed:
             while self._watches:
                 due = self._take_due()
                 if due:
                     return due
+                if self._sweep_is_due():
+                    return _SWEEP
                 self._changed.wait(self._seconds_to_next())
             # Under the same lock as the last look at the watches: whoever comes next sees that it must start a thread.
             self._thread = None
@@ -200,25 +234,51 @@ class TranscriptWatcher:
         now = self._clock()
         taken: list[_Watch] = []
         allowed = self._budget.allowance(now) if now >= self._paused_until else 0
+        sweeping = self._sweeping(now)
         while self._queue and (self._stale(self._queue[0]) or (self._queue[0][0] <= now and len(taken) < allowed)):
             entry = heapq.heappop(self._queue)
-            if not self._stale(entry):
-                taken.append(entry[2])
+            watch = entry[2]
+            if self._stale(entry):
+                continue
+            if watch.due > now:
+                self._enqueue(watch, watch.due)  # A sweep has put it off.
+            elif sweeping and not watch.missing:
+                self._sweeps.hasten()
+                self._awaits_sweep = True
+                self._enqueue(watch, max(self._sweeps.next_at, now) + self._sweeps.interval_s)
+            else:
+                taken.append(watch)
         return taken
+
+    def _sweeping(self, now: float) -> bool:
+        return self._sweeps.pay(len(self._watches) - self._missing, now)
+
+    def _sweep_is_due(self) -> bool:
+        now = self._clock()
+        return (
+            self._awaits_sweep
+            and now >= self._paused_until
+            and now >= self._sweeps.next_at
+            and self._sweeping(now)
+            and self._budget.allowance(now) > 0
+        )
 
     def _seconds_to_next(self) -> float | None:
         """Return when to wake, in seconds; None if only a change can give something to do."""
         if not self._queue:
             return None
         now = self._clock()
-        return max(self._queue[0][0] - now, self._paused_until - now, self._budget.wait_s(now), 0.001)
+        wake = self._queue[0][0]
+        if self._awaits_sweep and self._sweeping(now):
+            wake = min(wake, self._sweeps.next_at)
+        return max(wake - now, self._paused_until - now, self._budget.wait_s(now), 0.001)
 
     def _stale(self, entry: _Entry) -> bool:
         due, _, watch = entry
-        return self._watches.get(watch.transcript_id) is not watch or watch.due != due
+        return self._watches.get(watch.transcript_id) is not watch or watch.queued != due
 
     def _enqueue(self, watch: _Watch, due: float) -> None:
-        watch.due = due
+        watch.due = watch.queued = due
         heapq.heappush(self._queue, (due, next(self._order), watch))
 
     def _look_again(self, watch: _Watch, due: float) -> None:
@@ -252,6 +312,100 @@ class TranscriptWatcher:
                 return
         self._look_again(watch, self._clock() + watch.schedule.after(age_s, self._uniform))
 
+    def _sweep(self) -> None:
+        """Look at all transcripts by pages of the list, as far as that pays."""
+        began = self._clock()
+        with self._changed:
+            # A trigger that fires before its first look's time could be too soon for the scheduler.
+            wanted = {each: watch for each, watch in self._watches.items() if watch.first <= began}
+            unseen = {each for each, watch in wanted.items() if not watch.missing}
+        seen: list[_Watch] = []
+        pages = barren = 0
+        before_id: str | None = None
+        while self._sweeps.go_on(len(unseen), barren) and self._spend():
+            try:
+                page = self._client.list(before_id=before_id)
+            except Exception as error:
+                self._sweep_failed(error)
+                break
+            self._row.ends()
+            pages += 1
+            found = [(row, watch) for row in page if (watch := wanted.get(row.id)) is not None]
+            barren = 0 if found else barren + 1
+            self._settle_all((watch, row.status) for row, watch in found if row.status in TranscriptStatus.ENDED)
+            seen += [watch for row, watch in found if row.status not in TranscriptStatus.ENDED]
+            unseen.difference_update(row.id for row, _ in found)
+            before_id = page.older
+            if before_id is None:
+                break
+        else:
+            self._swept(pages, seen, unseen)
+            return
+        if before_id is None and pages:
+            self._swept(pages, seen, unseen)
+        else:
+            self._put_off(seen)
+
+    def _spend(self) -> bool:
+        """Count a request, waiting for the budget if need be; say whether it may be made."""
+        with self._changed:
+            while self._watches and self._paused_until <= self._clock():
+                if self._budget.allowance(self._clock()) > 0:
+                    self._budget.spend()
+                    return True
+                self._changed.wait(self._budget.wait_s(self._clock()))
+            return False
+
+    def _swept(self, pages: int, seen: Iterable[_Watch], unseen: Iterable[str]) -> None:
+        """Note a sweep that went as far as it pays."""
+        now = self._clock()
+        with self._changed:
+            for transcript_id in unseen:
+                watch = self._watches.get(transcript_id)
+                if watch is not None and not watch.missing:
+                    watch.missing = True
+                    self._missing += 1
+            left = [watch for watch in self._watches.values() if watch.first <= now]
+            youngest_s = min((now - watch.began for watch in left), default=0.0)
+            most_s = min((watch.schedule.most_s for watch in left), default=math.inf)
+            steady = [watch.schedule.after(now - watch.began, _least) for watch in left]
+            mean_s = sum(steady) / len(steady) if steady else _LONE_S
+            self._sweeps.done(pages, now, youngest_s=youngest_s, most_s=most_s, mean_s=mean_s, uniform=self._uniform)
+        self._put_off(seen)
+
+    def _put_off(self, seen: Iterable[_Watch]) -> None:
+        """Wait for the next sweep with what this one came upon."""
+        now = self._clock()
+        with self._changed:
+            self._awaits_sweep = False
+            for watch in seen:
+                if self._watches.get(watch.transcript_id) is not watch:
+                    continue
+                self._awaits_sweep = True
+                self._missing -= watch.missing
+                watch.missing = False
+                watch.failures = 0
+                after_s = watch.schedule.after(now - watch.began, self._uniform)
+                # Its entry in the queue stays where it is, and is moved when it comes up.
+                watch.due = max(watch.due, now + max(after_s, _PUT_OFF * self._sweeps.interval_s))
+
+    def _sweep_failed(self, error: Exception) -> None:
+        now = self._clock()
+        if not isinstance(error, AssemblyAIError):
+            log.error("The list of transcripts cannot be used.", exc_info=error)
+        elif self._row.outlasts(error):
+            self._paused_until = max(self._paused_until, now + self._row.grows(error, self._uniform))
+            log.warning("%s Reading the list again later; nobody stops waiting.", error)
+            self._sweeps.failed(now, self._uniform)
+            return
+        elif isinstance(error, AccountError):
+            with self._changed:
+                everyone = list(self._watches.values())
+            self._settle(everyone, error)
+        else:
+            log.warning("%s Each transcript is asked for by itself.", error)
+        self._sweeps.failed(now, self._uniform, usable=False)
+
     def _outlasts(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> bool:
         """Say whether the next look comes at its usual time after an error; if not, do what is to be done."""
         if self._row.outlasts(error):
@@ -277,10 +431,17 @@ class TranscriptWatcher:
         log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, max(due, self._paused_until) - now)
         return due
 
-    def _settle(self, watches: list[_Watch], result: str | Exception) -> None:
+    def _settle(self, watches: Iterable[_Watch], result: Result) -> None:
+        self._settle_all((watch, result) for watch in watches)
+
+    def _settle_all(self, ended: Iterable[tuple[_Watch, Result]]) -> None:
         with self._changed:
-            for watch in watches:
-                if self._watches.get(watch.transcript_id) is watch:
-                    del self._watches[watch.transcript_id]
-                for waiter in watch.waiters:
-                    waiter.wake(result)
+            settled = [(watch, result) for watch, result in ended if self._watches.get(watch.transcript_id) is watch]
+            for watch, _ in settled:
+                self._forget(watch)
+            wake((waiter, watch.transcript_id, result) for watch, result in settled for waiter in watch.waiters)
+
+
+def _least(low: float, high: float) -> float:
+    """Draw what is without jitter."""
+    return low

@@ -16,7 +16,6 @@ from airflow_asr.api.redaction import redact
 from airflow_asr.api.retry import NO_RETRY
 from airflow_asr.hooks.assemblyai import AssemblyAIHook, client_of
 from airflow_asr.jobs.batch.limits import MOST_IN_FLIGHT as MOST_IDS
-from airflow_asr.jobs.batch.waiting import ended_some
 from airflow_asr.jobs.schedule import PollSchedule
 from airflow_asr.jobs.watcher import TranscriptWatcher
 
@@ -162,7 +161,7 @@ class AssemblyAIBatchTrigger(BaseTrigger):
         schedule = PollSchedule(first_s=self.first_poll_s, most_s=self.poll_interval_s)
 
         async def some(watcher: TranscriptWatcher) -> str:
-            await ended_some(watcher, self.transcript_ids, schedule, self.refill_at, ended)
+            await watcher.some_ended(self.transcript_ids, schedule, self.refill_at, ended)
             return "ended"
 
         await watch(self.assemblyai_conn_id, some, pause_s=max(self.first_poll_s, self.poll_interval_s))

@@ -12,7 +12,6 @@ from airflow_asr.jobs.schedule import (
     PollSchedule,
     RequestBudget,
     backoff_s,
-    plan_round,
 )
 
 seconds = st.floats(0, 1e5)
@@ -137,11 +136,6 @@ def test_a_long_pause_saves_up_no_more_than_the_burst() -> None:
 def test_no_five_minutes_of_a_process_see_more_than_a_quarter_of_the_accounts_requests() -> None:
     budget = RequestBudget()
     assert budget.burst + budget.per_s * ACCOUNT_WINDOW_S <= 0.25 * ACCOUNT_REQUESTS
-
-
-def test_each_transcript_that_is_due_is_asked_for_once() -> None:
-    assert list(plan_round(["a", "b"]).gets) == ["a", "b"]
-    assert list(plan_round([]).gets) == []
 
 
 # After failures ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from airflow_asr.api.errors import (
     UnclassifiedError,
     UnreachableError,
 )
+from airflow_asr.api.pages import TranscriptListItem, TranscriptPage
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs import pauses
 from airflow_asr.jobs import watcher as watcher_module
@@ -44,6 +45,10 @@ class Service:
         self.answers: dict[str, list[Any]] = {name.replace("_", "-"): list(each) for name, each in answers.items()}
         self.asked: list[tuple[float, str]] = []
         self.asked_by: set[str] = set()
+        self.pages: list[str | None] = []
+        self.rows: list[str] | None = None
+        """The list, newest first. Without one each transcript is asked for by itself."""
+        self.page_rows = 200
         self.closed = 0
 
     @classmethod
@@ -61,6 +66,23 @@ class Service:
         if isinstance(answer, Exception):
             raise answer
         return Transcript({"id": transcript_id, "status": answer})
+
+    def list(self, *, before_id: str | None = None) -> TranscriptPage:
+        self.pages.append(before_id)
+        if self.rows is None:
+            raise RequestError("There is no list.")
+        first = self.rows.index(before_id) + 1 if before_id else 0
+        names = self.rows[first : first + self.page_rows]
+        items = [TranscriptListItem({"id": name, "status": self._listed(name)}) for name in names]
+        return TranscriptPage(items, names[-1] if self.rows[first + self.page_rows :] else None)
+
+    def _listed(self, name: str) -> str:
+        answer = self.answers.get(name, ["completed"])[0]
+        if len(self.answers.get(name, ())) > 1:
+            self.answers[name].pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
 
     def close(self) -> None:
         self.closed += 1

@@ -14,48 +14,6 @@ from airflow_asr.jobs.watcher import TranscriptWatcher
 log = logging.getLogger(__name__)
 
 
-async def ended_some(
-    watcher: TranscriptWatcher, transcript_ids: Iterable[str], schedule: PollSchedule, refill_at: int, ended: set[str]
-) -> None:
-    """Return when ``refill_at`` transcripts have ended, or cannot be read; the worker finds out why.
-
-    Args:
-        watcher: the account's.
-        transcript_ids: the transcripts.
-        schedule: when to look.
-        refill_at: how many must have ended, those of ``ended`` included.
-        ended: takes the ids, also when the wait is cancelled.
-
-    Raises:
-        AccountError: the key was refused.
-    """
-
-    async def one(transcript_id: str) -> None:
-        try:
-            await watcher.ended(transcript_id, schedule)
-        except AccountError:
-            raise
-        except Exception as error:
-            log.warning("%s", error)
-        ended.add(transcript_id)
-        if len(ended) >= refill_at:
-            enough.set()
-
-    enough = asyncio.Event()
-    waits = [asyncio.ensure_future(one(each)) for each in transcript_ids if each not in ended]
-    done = asyncio.ensure_future(enough.wait())
-    try:
-        while not done.done() and waits:
-            finished, _ = await asyncio.wait([done, *waits], return_when=asyncio.FIRST_COMPLETED)
-            for each in finished:
-                each.result()
-            waits = [each for each in waits if not each.done()]
-    finally:
-        for each in (done, *waits):
-            each.cancel()
-        await asyncio.gather(done, *waits, return_exceptions=True)
-
-
 def wait_for_some(
     client: AssemblyAIClient, transcript_ids: Iterable[str], *, refill_at: int, limit_s: float, most_s: float
 ) -> list[str]:
@@ -76,7 +34,8 @@ def wait_for_some(
             await asyncio.sleep(limit_s)
             return
         async with asyncio.timeout(limit_s):
-            await ended_some(TranscriptWatcher(client), ids, PollSchedule(first_s=1.0, most_s=most_s), refill_at, ended)
+            schedule = PollSchedule(first_s=1.0, most_s=most_s)
+            await TranscriptWatcher(client).some_ended(ids, schedule, refill_at, ended)
 
     try:
         asyncio.run(wait())
