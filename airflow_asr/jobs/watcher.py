@@ -75,7 +75,7 @@ _Entry = tuple[float, int, _Watch]
 
 _SWEEP: list[_Watch] = []
 _LONE_S = 3.0
-_PUT_OFF = 2.5  # Sweeps that may fail to come before a transcript is asked for by itself.
+_COVERED_FOR = 2.5  # Sweeps that may fail to come before a transcript is asked for by itself.
 
 
 class TranscriptWatcher:
@@ -115,6 +115,8 @@ class TranscriptWatcher:
         self._sweeps = Sweeps()
         self._missing = 0  # Of the watches.
         self._awaits_sweep = False
+        self._put_off: list[_Watch] = []
+        """What is due and waits for the next sweep."""
 
     @classmethod
     def shared(cls, client: Client) -> TranscriptWatcher:
@@ -246,6 +248,7 @@ class TranscriptWatcher:
                 self._sweeps.hasten()
                 self._awaits_sweep = True
                 self._enqueue(watch, max(self._sweeps.next_at, now) + self._sweeps.interval_s)
+                self._put_off.append(watch)
             else:
                 taken.append(watch)
         return taken
@@ -322,13 +325,11 @@ class TranscriptWatcher:
         seen: list[_Watch] = []
         pages = barren = 0
         before_id: str | None = None
-        while self._sweeps.go_on(len(unseen), barren) and self._spend():
-            try:
-                page = self._client.list(before_id=before_id)
-            except Exception as error:
-                self._sweep_failed(error)
-                break
-            self._row.ends()
+        while self._sweeps.go_on(len(unseen), barren):
+            page = self._page(before_id)
+            if page is None:
+                self._covered(seen)
+                return
             pages += 1
             found = [(row, watch) for row in page if (watch := wanted.get(row.id)) is not None]
             barren = 0 if found else barren + 1
@@ -338,25 +339,26 @@ class TranscriptWatcher:
             before_id = page.older
             if before_id is None:
                 break
-        else:
-            self._swept(pages, seen, unseen)
-            return
-        if before_id is None and pages:
-            self._swept(pages, seen, unseen)
-        else:
-            self._put_off(seen)
+        self._swept(pages, unseen)
+        self._covered(seen)
 
-    def _spend(self) -> bool:
-        """Count a request, waiting for the budget if need be; say whether it may be made."""
+    def _page(self, before_id: str | None) -> TranscriptPage | None:
+        """Return a page of the list; None if it cannot be had now, or nobody waits any more."""
         with self._changed:
-            while self._watches and self._paused_until <= self._clock():
-                if self._budget.allowance(self._clock()) > 0:
-                    self._budget.spend()
-                    return True
+            while (allowed := self._budget.allowance(self._clock())) < 1 and self._watches:
                 self._changed.wait(self._budget.wait_s(self._clock()))
-            return False
+            if not allowed or not self._watches:
+                return None
+            self._budget.spend()
+        try:
+            page = self._client.list(before_id=before_id)
+        except Exception as error:
+            self._sweep_failed(error)
+            return None
+        self._row.ends()
+        return page
 
-    def _swept(self, pages: int, seen: Iterable[_Watch], unseen: Iterable[str]) -> None:
+    def _swept(self, pages: int, unseen: Iterable[str]) -> None:
         """Note a sweep that went as far as it pays."""
         now = self._clock()
         with self._changed:
@@ -371,13 +373,13 @@ class TranscriptWatcher:
             steady = [watch.schedule.after(now - watch.began, _least) for watch in left]
             mean_s = sum(steady) / len(steady) if steady else _LONE_S
             self._sweeps.done(pages, now, youngest_s=youngest_s, most_s=most_s, mean_s=mean_s, uniform=self._uniform)
-        self._put_off(seen)
+            self._put_off.clear()
+            self._awaits_sweep = False
 
-    def _put_off(self, seen: Iterable[_Watch]) -> None:
+    def _covered(self, seen: Iterable[_Watch]) -> None:
         """Wait for the next sweep with what this one came upon."""
         now = self._clock()
         with self._changed:
-            self._awaits_sweep = False
             for watch in seen:
                 if self._watches.get(watch.transcript_id) is not watch:
                     continue
@@ -387,7 +389,7 @@ class TranscriptWatcher:
                 watch.failures = 0
                 after_s = watch.schedule.after(now - watch.began, self._uniform)
                 # Its entry in the queue stays where it is, and is moved when it comes up.
-                watch.due = max(watch.due, now + max(after_s, _PUT_OFF * self._sweeps.interval_s))
+                watch.due = max(watch.due, now + max(after_s, _COVERED_FOR * self._sweeps.interval_s))
 
     def _sweep_failed(self, error: Exception) -> None:
         now = self._clock()
@@ -405,6 +407,11 @@ class TranscriptWatcher:
         else:
             log.warning("%s Each transcript is asked for by itself.", error)
         self._sweeps.failed(now, self._uniform, usable=False)
+        with self._changed:
+            for watch in self._put_off:
+                if self._watches.get(watch.transcript_id) is watch:
+                    self._enqueue(watch, now)
+            self._put_off.clear()
 
     def _outlasts(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> bool:
         """Say whether the next look comes at its usual time after an error; if not, do what is to be done."""
