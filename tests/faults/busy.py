@@ -62,16 +62,18 @@ class BusyAirflow:
 
 
 @contextmanager
-def busy_airflow(home: Path, number: int) -> Iterator[BusyAirflow]:
+def busy_airflow(
+    home: Path, number: int, dag_file: str = "loaded.py", *, concurrency: int | None = None
+) -> Iterator[BusyAirflow]:
     """Start what so many triggers need, in a directory of its own, and stop it all at the end."""
     dags = home / "dags"
     dags.mkdir(parents=True)
-    shutil.copy(Path(__file__).parent / "dags" / "loaded.py", dags)
+    shutil.copy(Path(__file__).parent / "dags" / dag_file, dags)
     env = {
         "AIRFLOW__TRIGGERER__CAPACITY": str(number + 100),
         "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": str(number + 100),
     }
-    with EchoService(home / "busy", concurrency=number + 50) as service, PostgresServer() as database:
+    with EchoService(home / "busy", concurrency=concurrency or number + 50) as service, PostgresServer() as database:
         connections = {"busy": service.connection}
         with AirflowStack(
             home / "airflow", dags, database_url=database.url, connections=connections, env=env
