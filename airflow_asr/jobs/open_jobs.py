@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_asr.api.errors import AssemblyAIError, OutputError
 from airflow_asr.api.fields import number
 from airflow_asr.api.ids import is_id
-from airflow_asr.jobs.files import write_file
+from airflow_asr.jobs.batch.ledger import windows_in
+from airflow_asr.jobs.files import names_in, remove, unreadable, write_file
 from airflow_asr.jobs.records import RECORD_VERSION, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -60,14 +61,19 @@ class OpenJobs:
         self._folder = folder / _FOLDER if folder is not None else None
         self._owner = owner
 
-    def of(self, fp: str) -> list[OpenJob]:
+    def of(self, fp: str, *, windows: bool = True) -> list[OpenJob]:
         """Return the submissions of an input, the oldest first.
+
+        Args:
+            fp: the fingerprint of the input.
+            windows: whether those of batches count.
 
         Raises:
             OutputError: the folder cannot be read.
         """
-        names = self._names(f"{fp[:16]}-")
-        found = []
+        listed = self._names()
+        names = [name for name in listed if name.startswith(f"{fp[:16]}-") and name.endswith((_INTENT, _JOB))]
+        found = self._in_windows(fp, listed) if windows else []
         for name in {each.removesuffix(_INTENT).removesuffix(_JOB) for each in names}:
             record = self._read(name + _JOB) or self._read(name + _INTENT)
             if record is not None and record["fp"] == fp:
@@ -96,13 +102,7 @@ class OpenJobs:
         if self._folder is None:
             return
         for suffix in (_JOB, _INTENT):
-            path = self._folder / (name + suffix)
-            try:
-                path.fs.rm_file(path.path)
-            except FileNotFoundError:
-                continue
-            except Exception as error:
-                log.warning("%s could not be removed (%s).", path, type(error).__name__)
+            remove(self._folder / (name + suffix))
 
     def end(self, record: SubmissionRecord) -> None:
         """Forget the submissions of an input whose job has ended: our own, and whatever led to a job of the record."""
@@ -115,18 +115,22 @@ class OpenJobs:
         except AssemblyAIError as error:
             log.warning("%s", error)
 
-    def _names(self, prefix: str) -> list[str]:
+    def _names(self) -> list[str]:
+        return [] if self._folder is None else names_in(self._folder)
+
+    def _in_windows(self, fp: str, names: list[str]) -> list[OpenJob]:
+        """Return what batches have under way of an input."""
         if self._folder is None:
             return []
-        try:
-            self._folder.fs.invalidate_cache()  # What another run wrote a moment ago must be seen.
-            paths = self._folder.fs.ls(self._folder.path, detail=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except Exception as error:
-            raise _unreadable(self._folder, error) from None
-        names = (str(path).rpartition("/")[2] for path in paths)
-        return [name for name in names if name.startswith(prefix) and name.endswith((_INTENT, _JOB))]
+        found = []
+        for window in windows_in(self._folder, names):
+            for job in window.jobs:
+                if job["fp"] == fp and fp not in window.rejected:
+                    record = cast(SubmissionRecord, {**job, "v": RECORD_VERSION, "prior": []})
+                    if fp in window.ids:
+                        record["id"] = window.ids[fp]
+                    found.append(OpenJob(window.name, record, ours=False))
+        return found
 
     def _read(self, name: str) -> SubmissionRecord | None:
         if self._folder is None:
@@ -139,7 +143,7 @@ class OpenJobs:
         except (ValueError, RecursionError):
             found = None
         except Exception as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
         if not _is_record(found):
             # It may stand for a job that is paid for.
             raise OutputError(
@@ -163,7 +167,3 @@ def _is_record(found: Any) -> bool:
         and number(found.get("intent_at")) is not None
         and ("id" not in found or is_id(found["id"]))
     )
-
-
-def _unreadable(path: UPath, error: Exception) -> OutputError:
-    return OutputError(f"{path} could not be read ({type(error).__name__}: {error}). Nothing was submitted.")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,12 +79,9 @@ class World:
                 job.status = "error" if fails else "completed"
                 job.error = "File does not appear to contain audio" if bad else "Internal server error" * fails
 
-    def paid(self) -> dict[str, int]:
+    def paid(self) -> Counter[str]:
         """Return how many transcripts each recording has, or may come to have."""
-        counts = dict.fromkeys(self.names, 0)
-        for job in self.jobs:
-            counts[job.url.split("/")[-2]] += job.counts
-        return counts
+        return Counter(job.url.split("/")[-2] for job in self.jobs if job.counts)
 
 
 @dataclass
@@ -158,7 +156,7 @@ class Worker:
         elif not self.ended:
             self._greenlet.throw(GreenletExit)
 
-    def step(self, name: str, effect: Any) -> Any:
+    def step(self, name: str, effect: Callable[[], T]) -> T:
         """Stop, have an effect, stop."""
         self._stop(name)
         result = effect()
@@ -314,7 +312,7 @@ class _Client(AssemblyAIClient):
     def _visible(self) -> Iterator[Job]:
         return (job for job in self._world.jobs if job.visible <= self._world.now)
 
-    def _asks(self, name: str, effect: Any) -> Any:
+    def _asks(self, name: str, effect: Callable[[], T]) -> T:
         self._worker.calls += 1
         return self._worker.step(name, effect)
 

@@ -147,31 +147,7 @@ class Ledger:
         Raises:
             OutputError: one cannot be read: it may stand for jobs that are paid for.
         """
-        news: dict[str, list[str]] = {}
-        found = []
-        for name in names:
-            if name.endswith(_NEWS):
-                news.setdefault(name.removesuffix(_NEWS).rpartition(".")[0], []).append(name)
-            elif name.endswith(_WINDOW):
-                found.append(name.removesuffix(_WINDOW))
-        return [window for name in sorted(found) if (window := self._window(name, news.get(name, []))) is not None]
-
-    def _window(self, name: str, news: Sequence[str]) -> Window | None:
-        written = self._read(self._open / (name + _WINDOW))
-        if written is None:
-            return None  # Gone since it was listed.
-        window = Window(name, written["jobs"], news=list(news))
-        for each in news:
-            said = self._read(self._open / each)
-            if said is None:
-                continue
-            window.ids.update(said["ids"])
-            window.rejected.update(said["rejected"])
-            for job in window.jobs:
-                if job["fp"] in said["unmatched"]:
-                    job["unmatched"] = True
-        window.rejected -= window.ids.keys()
-        return window
+        return windows_in(self._open, names)
 
     # Parts ---------------------------------------------------------------------------------------------------------
 
@@ -218,21 +194,57 @@ class Ledger:
     def _write(self, path: UPath, value: object) -> None:
         write_file(path, json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass"))
 
-    def _read(self, path: UPath) -> Any:
-        try:
-            found = json.loads(path.fs.cat_file(path.path))
-        except FileNotFoundError:
-            return None
-        except (ValueError, RecursionError):
-            found = None
-        except Exception as error:
-            raise unreadable(path, error) from None
-        if not isinstance(found, dict) or found.get("v") != _VERSION or not (_is_window(found) or _is_news(found)):
-            raise OutputError(
-                f"{path} is no record of this version, so nobody can tell whether jobs are under way. Nothing was "
-                "submitted. If you are sure that none are, delete it."
-            )
-        return found
+
+def windows_in(folder: UPath, names: Iterable[str]) -> list[Window]:
+    """Return the windows among the names of what lies in a folder of open jobs.
+
+    Raises:
+        OutputError: one cannot be read: it may stand for jobs that are paid for.
+    """
+    news: dict[str, list[str]] = {}
+    found = []
+    for name in names:
+        if name.endswith(_NEWS):
+            news.setdefault(name.removesuffix(_NEWS).rpartition(".")[0], []).append(name)
+        elif name.endswith(_WINDOW):
+            found.append(name.removesuffix(_WINDOW))
+    windows = (_window(folder, name, news.get(name, [])) for name in sorted(found))
+    return [window for window in windows if window is not None]
+
+
+def _window(folder: UPath, name: str, news: Sequence[str]) -> Window | None:
+    written = _read(folder / (name + _WINDOW))
+    if written is None:
+        return None  # Gone since it was listed.
+    window = Window(name, written["jobs"], news=list(news))
+    for each in news:
+        said = _read(folder / each)
+        if said is None:
+            continue
+        window.ids.update(said["ids"])
+        window.rejected.update(said["rejected"])
+        for job in window.jobs:
+            if job["fp"] in said["unmatched"]:
+                job["unmatched"] = True
+    window.rejected -= window.ids.keys()
+    return window
+
+
+def _read(path: UPath) -> Any:
+    try:
+        found = json.loads(path.fs.cat_file(path.path))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError):
+        found = None
+    except Exception as error:
+        raise unreadable(path, error) from None
+    if not isinstance(found, dict) or found.get("v") != _VERSION or not (_is_window(found) or _is_news(found)):
+        raise OutputError(
+            f"{path} is no record of this version, so nobody can tell whether jobs are under way. Nothing was "
+            "submitted. If you are sure that none are, delete it."
+        )
+    return found
 
 
 def _is_window(found: Mapping[str, Any]) -> bool:

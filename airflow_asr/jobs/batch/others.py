@@ -39,7 +39,7 @@ class OtherRuns:
         self._desk = desk
         self._singles = singles
         self._seen: set[str] = set()
-        self._open: dict[str, Theirs] = {}
+        self._open: dict[str, list[Theirs]] = {}
         self._single_fps: set[str] = set()
 
     def learn(self, names: Iterable[str]) -> list[Window]:
@@ -61,22 +61,28 @@ class OtherRuns:
                 continue
             for job in window.jobs:
                 if job["fp"] not in window.rejected:
-                    self._open[job["fp"]] = Theirs(job, window.ids.get(job["fp"]))
+                    self._open.setdefault(job["fp"], []).append(Theirs(job, window.ids.get(job["fp"])))
         self._seen |= names
         return ours
 
     def claim(self, item: ArchiveItem, fp: str, base: str, prior: Sequence[str]) -> Theirs | None:
-        """Return another run's submission of a recording, once; None if there is none that may have a result.
+        """Return another run's submission of a recording, each once; None if there is none that may have a result.
+
+        There may be several, one sent after the other had failed. Nothing is sent before the last is looked into.
 
         Raises:
             OutputError: the folder cannot be read.
         """
-        theirs = self._open.pop(fp, None)
-        if theirs is None and fp[:16] in self._single_fps:
+        found = self._open.setdefault(fp, [])
+        if fp[:16] in self._single_fps:
             self._single_fps.discard(fp[:16])
-            theirs = next((self._of_single(job, base) for job in self._singles.of(fp)), None)
-        if theirs is None or theirs.transcript_id in prior:
+            found += [self._of_single(job, base) for job in self._singles.of(fp, windows=False)]
+        while found and found[-1].transcript_id in prior:
+            found.pop()
+        if not found:
+            del self._open[fp]
             return None
+        theirs = found.pop()
         # It may be sent some time after it was announced.
         later = theirs.job["intent_at"] + FENCES * FENCE_S
         job: Job = {**theirs.job, "entry": item.entry(), "base": base, "intent_at": later, "prior": list(prior)}
