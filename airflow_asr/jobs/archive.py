@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_asr.api.errors import AssemblyAIError, InputError, RequestError
-from airflow_asr.api.fields import number
 from airflow_asr.api.redaction import redact_url, visible
 from airflow_asr.jobs.listing import Listed, list_files
+from airflow_asr.jobs.named import Named, elements, lines
+from airflow_asr.jobs.patterns import is_audio, parse
 from airflow_asr.jobs.source import AudioSource, LocalAudio, UrlAudio, find_audio
 from airflow_asr.jobs.storage import StoredAudio, storage_errors, version_of, without_connection
 
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What the service's documentation names, and what else its users send. A pattern takes any other, too.
-_SUFFIXES = """
-3ga 8svx aac ac3 aif aiff alac amr ape au caf dss flac flv m2ts m4a m4b m4p m4r m4v mka mkv mov mp2 mp3 mp4 mpeg mpg
-mpga mts mxf oga ogg ogv opus qcp ra ts tta voc wav webm wma wmv wv
-"""
-AUDIO_SUFFIXES = frozenset(f".{each}" for each in _SUFFIXES.split())
-_MANIFEST = ".jsonl"
-_GLOB = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _OWN = "_asr"
 
@@ -42,7 +35,7 @@ class ArchiveItem:
     Attributes:
         key: its path below the archive's root; its name where there is no root.
         source: the audio; None if there is a problem with it.
-        location: its name, to be shown.
+        location: where it is, as its source says; without a source, what was named, fit to be shown.
         problem: why it cannot be sent.
         config: parameters of its own.
         seconds: its length in seconds, if somebody has said so.
@@ -54,6 +47,11 @@ class ArchiveItem:
     problem: AssemblyAIError | None = None
     config: Mapping[str, Any] | None = None
     seconds: float | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its location, to be shown: a name may hold line breaks, or be no text at all."""
+        return visible(self.location)
 
     @property
     def bytes(self) -> int | None:
@@ -90,9 +88,9 @@ class Archive:
             raise RequestError(f"`upload` is {upload!r}. There are 'auto', 'always' and 'never'.")
         if isinstance(named, os.PathLike) or hasattr(named, "protocol"):
             named = str(named)  # An ObjectStoragePath: its text has the connection id, its path has not.
-        if not named or not isinstance(named, str | Sequence):
+        if not named or not isinstance(named, str | Sequence) or isinstance(named, bytes | bytearray):
             raise InputError(f"`audio` must be a folder, a pattern, a manifest or a list; got {named!r}.")
-        self._named = named.strip() if isinstance(named, str) else named
+        self._named = named.lstrip().rstrip("\t\r\n") if isinstance(named, str) else named
         self._open_path = open_path
         self._upload = upload
         self._urls: dict[str, str] | None = None
@@ -102,7 +100,7 @@ class Archive:
     def root(self) -> str:
         """What the user named, to be shown."""
         if isinstance(self._named, str):
-            return without_connection(self._named) if self._remote else visible(self._named)
+            return visible(redact_url(self._named) if self._is_url else self._located(self._named))
         return f"a list of {len(self._named)} recordings"
 
     def items(self) -> Iterator[ArchiveItem]:
@@ -119,7 +117,7 @@ class Archive:
             found = True
             mark = hash(item.location)
             if mark in seen:
-                log.warning("%s is named more than once; it is transcribed once.", item.location)
+                log.warning("%s is named more than once; it is transcribed once.", item.shown)
                 continue
             if not isinstance(self._named, str) or self._is_manifest:
                 seen.add(mark)  # A folder names nothing twice.
@@ -141,68 +139,58 @@ class Archive:
 
     @property
     def _is_manifest(self) -> bool:
-        return isinstance(self._named, str) and self._named.endswith(_MANIFEST)
+        return isinstance(self._named, str) and self._named.endswith(".jsonl")
+
+    @property
+    def _is_url(self) -> bool:
+        return self._remote in ("http", "https")
+
+    def _located(self, named: str) -> str:
+        return without_connection(named) if self._remote else named
 
     def _all(self) -> Iterator[ArchiveItem]:
-        if not isinstance(self._named, str):
-            for place, row in enumerate(self._named):
-                yield self._of_row({"audio": row} if not isinstance(row, Mapping) else row, f"`audio`[{place}]")
-        elif self._is_manifest:
-            yield from self._of_manifest()
-        elif self._remote in ("http", "https"):
-            yield self._single(self._named)
+        if isinstance(self._named, str) and not self._is_manifest and not self._is_url:
+            yield from self._of_folder(self._named)
         else:
-            yield from self._of_folder()
+            for row in self._rows():
+                yield self._single(*row)
 
-    def _of_manifest(self) -> Iterator[ArchiveItem]:
-        path = self._path(str(self._named))
-        with storage_errors(self.root):
-            text = path.fs.open(path.path, "rb")
-        with text:
-            for line, raw in enumerate(text, 1):
-                if not raw.strip():
-                    continue
-                where = f"{self.root}, line {line}"
-                try:
-                    row = json.loads(raw)
-                except (ValueError, RecursionError):
-                    row = None
-                if not isinstance(row, dict):
-                    raise RequestError(f'{where} is no JSON object. Write one for each recording: {{"audio": "..."}}.')
-                yield self._of_row(row, where)
-
-    def _of_row(self, row: Mapping[str, Any], where: str) -> ArchiveItem:
-        audio = row.get("audio") or row.get("uri")
-        config, seconds = row.get("config"), row.get("seconds")
-        if audio is None or not str(audio).strip():
-            raise RequestError(f"{where} names no recording: it needs `audio`, a path or a URI.")
-        if config is not None and not isinstance(config, Mapping):
-            raise RequestError(f"{where}: `config` must be an object of parameter names to values.")
-        if seconds is not None and (number(seconds) is None or seconds < 0):
-            raise RequestError(f"{where}: `seconds` is {seconds!r}. Give the length of the audio, or leave it out.")
-        return self._single(str(audio), config or None, None if seconds is None else float(seconds))
+    def _rows(self) -> Iterator[Named]:
+        """Yield what is named one by one."""
+        if not isinstance(self._named, str):
+            yield from elements(self._named)
+        elif self._is_manifest:
+            with storage_errors(self.root):
+                path = self._path(self._named)
+                path.fs.invalidate_cache()
+                with path.fs.open(path.path, "rb") as file:
+                    yield from lines(file, self.root)
+        else:
+            yield Named(self._named)
 
     def _single(self, audio: str, config: Mapping[str, Any] | None = None, seconds: float | None = None) -> ArchiveItem:
         try:
             source = find_audio(audio, open_path=self._open_path, upload=self._upload)
         except InputError as error:
-            return ArchiveItem(redact_url(audio), None, redact_url(audio), error)
+            shown = visible(redact_url(audio))
+            return ArchiveItem(shown, None, shown, error)
         return ArchiveItem(source.location, source, source.location, None, config, seconds)
 
-    def _of_folder(self) -> Iterator[ArchiveItem]:
-        named = str(self._named)
-        folder, pattern = _split(named)
+    def _of_folder(self, named: str) -> Iterator[ArchiveItem]:
+        pattern = parse(named)
+        folder = pattern.folder if pattern else named
         path = self._path(folder)
-        if not pattern and not self._is_folder(path):
+        if not pattern and not self._is_folder(path, named):
             yield self._single(named)
             return
         left_out = 0
-        matches = re.compile(_regex(pattern)).fullmatch if pattern else _is_audio
+        matches = pattern.matches if pattern else is_audio
         root = path.path.rstrip("/")
+        asked: dict[str, Any] = {"starts": pattern.starts, "depth": pattern.depth} if pattern else {}
         with storage_errors(self.root):
-            for listed in list_files(path):
-                key = listed.path[len(root) :].lstrip("/")
-                if key.split("/")[0] == _OWN or f"/{_OWN}/" in key:
+            for listed in list_files(path, **asked):
+                key = listed.path[len(root) + 1 :]
+                if _OWN in key.split("/")[:-1]:
                     continue
                 if matches(key):
                     yield self._listed(folder, key, listed)
@@ -211,50 +199,69 @@ class Archive:
         if left_out and not pattern:
             log.info("%s: %d other files are not named as audio, and are left out.", self.root, left_out)
 
-    def _is_folder(self, path: UPath) -> bool:
-        with storage_errors(self.root):
+    def _is_folder(self, path: UPath, named: str) -> bool:
+        """Say whether there is a folder of this name. ``isdir`` would list all of it where it is in S3."""
+        if self._remote and (named.endswith("/") or "/" not in named.partition("://")[2]):
+            return True
+        try:
             path.fs.invalidate_cache()
-            if path.fs.isdir(path.path):
-                return True
-            if path.fs.exists(path.path):
-                return False
-        raise InputError(f"There is nothing at {self.root}. Local paths are looked up where the task runs.")
+            if self._remote is None:
+                return stat.S_ISDIR(os.stat(path.path).st_mode)
+            return bool(path.fs.info(path.path)["type"] == "directory")
+        except FileNotFoundError:
+            where = "" if self._remote else " Local paths are looked up where the task runs: mount the folder there."
+            raise InputError(f"There is nothing at {self.root}.{where}") from None
+        except Exception as error:
+            with storage_errors(self.root):
+                raise error from None
 
     def _path(self, name: str) -> UPath:
         if self._remote is None:
-            local = name.partition("://")[2] if _SCHEME.match(name) else name
-            if not local.startswith("/"):
-                raise InputError(
-                    f"`audio` {name!r} is not absolute. `~` and relative paths mean different things on different "
-                    "workers: give the whole path."
-                )
-            name = f"file:///{local.lstrip('/')}"
-        with storage_errors(self.root, self._remote or ""):
+            return self._local_path(name)
+        with storage_errors(self.root, self._remote):
             path = self._open_path(name)
             path.fs  # noqa: B018  makes the connection; later calls would fall back to the machine's own credentials
+        if not path.path.rstrip("/").endswith(name.partition("://")[2].partition("/")[2].rstrip("/")):
+            raise InputError(f"{self.root} would be read as {visible(path.path)!r}, another place. Rename it.")
         return path
+
+    def _local_path(self, name: str) -> UPath:
+        local = name.partition("://")[2] if _SCHEME.match(name) else name
+        if not local.startswith("/"):
+            raise InputError(
+                f"`audio` {name!r} is not absolute. `~` and relative paths mean different things on different workers: "
+                "give the whole path."
+            )
+        plain = Path("/", local.lstrip("/"))
+        plain = plain.resolve() if ".." in plain.parts else plain  # As a recording's name is without them.
+        root = self._open_path("file:///")  # A URI of the whole would lose a line break in it.
+        return root / str(plain)[1:] if plain.parts[1:] else root
 
     # Sources -------------------------------------------------------------------------------------------------------
 
     def _listed(self, folder: str, key: str, listed: Listed) -> ArchiveItem:
         size = int(listed.info["size"])
+        source: LocalAudio | StoredAudio
         if self._remote is None:
-            shown = visible(listed.path)
-            source: AudioSource = LocalAudio(Path(listed.path), size, int(listed.info["mtime_ns"]))
+            source = LocalAudio(Path(listed.path), size, int(listed.info["mtime_ns"]))
         else:
             uri = f"{folder.rstrip('/')}/{key}"
-            shown = without_connection(uri)
-            source = StoredAudio(self._stored(uri), shown, size, version_of(listed.info), self._upload)
-        problem: AssemblyAIError | None = None
+            location = without_connection(uri)
+            source = StoredAudio(self._stored(uri), location, size, version_of(listed.info), self._upload)
+        problem = self._problem(source, listed)
+        return ArchiveItem(key, None if problem else source, source.location, problem)
+
+    def _problem(self, source: LocalAudio | StoredAudio, listed: Listed) -> InputError | None:
+        shown = visible(source.location)
         if isinstance(source, StoredAudio) and source.path.path != listed.path:
-            problem = InputError(f"{shown!r} would be read as {source.path.path!r}, another object. Rename it.")
-        elif not size:
-            problem = InputError(f"{shown} is empty (0 bytes): there is nothing to transcribe.")
-        elif not listed.info.get("readable", True):
-            problem = InputError(f"Cannot read {shown!r} on this worker: permission denied.")
-        elif self._remote is None and self._upload == "never":
-            problem = InputError(f"{shown!r} is on this worker's disk and can only be uploaded; `upload` is 'never'.")
-        return ArchiveItem(visible(key), None if problem else source, shown, problem)
+            return InputError(f"{shown!r} would be read as {source.path.path!r}, another object. Rename it.")
+        if "fault" in listed.info:
+            return InputError(f"Cannot read {shown!r} on this worker: {listed.info['fault']}.")
+        if not source.size:
+            return InputError(f"{shown} is empty (0 bytes): there is nothing to transcribe.")
+        if self._remote is None and self._upload == "never":
+            return InputError(f"{shown!r} is on this worker's disk and can only be uploaded; `upload` is 'never'.")
+        return None
 
     def _stored(self, uri: str) -> UPath:
         """Return an object. Its Connection is looked up once, and not for each."""
@@ -277,43 +284,16 @@ class Archive:
         elif "secret" in entry:
             url = self._secret(location) if entry["secret"] else location
             source = UrlAudio(url) if url else None
-        return ArchiveItem(entry["key"], source, location, None, entry.get("config"), entry.get("seconds"))
+        problem = None if source else InputError(f"{visible(location)} is no longer among what `audio` names.")
+        return ArchiveItem(entry["key"], source, location, problem, entry.get("config"), entry.get("seconds"))
 
     def _secret(self, location: str) -> str | None:
         """Return the URL that was named for a location, with what grants access."""
         if self._urls is None:
-            self._urls = {item.location: item.source.url for item in self._all() if isinstance(item.source, UrlAudio)}
+            self._urls = {}
+            for row in self._rows():
+                if row.audio.lstrip().lower().startswith(("http://", "https://")):
+                    source = self._single(row.audio).source
+                    if isinstance(source, UrlAudio):
+                        self._urls.setdefault(source.location, source.url)
         return self._urls.get(location)
-
-
-def _split(named: str) -> tuple[str, str]:
-    """Return the folder of a name, and the pattern in it, if there is one."""
-    found = _GLOB.search(named)
-    if found is None:
-        return named, ""
-    folder, _, _ = named[: found.start()].rpartition("/")
-    return folder or "/", named[len(folder) + 1 :]
-
-
-def _is_audio(key: str) -> bool:
-    return PurePosixPath(key).suffix.lower() in AUDIO_SUFFIXES
-
-
-def _regex(pattern: str) -> str:
-    """Return a pattern as a regular expression: ``*`` and ``?`` stay in a folder, ``**`` does not."""
-    made, at = "", 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at):
-            made, at = made + "(?:.*/)?", at + 3
-        elif pattern.startswith("**", at):
-            made, at = made + ".*", at + 2
-        elif pattern[at] == "*":
-            made, at = made + "[^/]*", at + 1
-        elif pattern[at] == "?":
-            made, at = made + "[^/]", at + 1
-        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
-            inside = pattern[at + 1 : end].replace("\\", "\\\\")
-            made, at = made + f"[{'^' + inside[1:] if inside[0] in '!^' else inside}]", end + 1
-        else:
-            made, at = made + re.escape(pattern[at]), at + 1
-    return made

@@ -139,7 +139,7 @@ class Planning:
         row = catalogue.hopeless(fp)
         if row is not None:
             self._desk.state["failed"] += 1
-            log.info("%s failed before and has not changed since: %s", item.location, row["error"])
+            log.info("%s failed before and has not changed since: %s", item.shown, row["error"])
         return row
 
     def _check(self, planned: Planned) -> None:

@@ -34,7 +34,7 @@ class Rows:
 
     def failed(self, item: ArchiveItem, fp: str, error: AssemblyAIError) -> None:
         """Take a recording that has no transcript, and why."""
-        log.warning("%s", error if item.location in str(error) else f"{item.location}: {error}")
+        log.warning("%s", error if item.shown in str(error) else f"{item.shown}: {error}")
         self._desk.state["failed"] += 1
         self.add(
             {

@@ -202,7 +202,7 @@ class Sending:
             try:
                 transcript_id = window.ids[fp] = future.result()
             except SubmitOutcomeUnknownError as error:
-                log.warning("%s: %s", todo.item.location, error)
+                log.warning("%s: %s", todo.item.shown, error)
                 failure = error
                 continue
             except AssemblyAIError as error:
