@@ -6,13 +6,14 @@ import json
 import logging
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import IO, TYPE_CHECKING, Any, TypedDict, cast
 
 from airflow_asr.api.errors import OutputError
+from airflow_asr.api.fields import number
 from airflow_asr.jobs.files import put_local_file, unreadable
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ROWS = 1000
+_ROWS = 2000  # Of a group of Parquet rows: what is held in memory.
 _INSTALL = "pip install 'airflow-asr[parquet]'"
 
 
@@ -31,7 +32,7 @@ class ManifestRow(TypedDict):
         key: its path below the archive's root; its name where there is no root.
         uri: where it is, without secrets and without a connection id.
         fingerprint: that of service, audio and parameters.
-        status: ``completed``, ``failed``, or ``left``: not sent, because of the budget.
+        status: ``completed``, ``failed``, ``left`` (not sent, because of the budget) or ``planned``.
         new: whether this run did it.
         kind: whose fault a failure is: ``input``, ``service``, ``url`` and so on.
         error: the failure in words.
@@ -66,15 +67,51 @@ class ManifestRow(TypedDict):
     cost: float | None
 
 
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or number(value) is not None
+
+
+def _is_whole(value: object) -> bool:
+    return value is None or (type(value) is int and number(value) is not None)
+
+
+_FITS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("key", "uri", "fingerprint", "status"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("kind", "error", "transcript_id", "language", "model"), _is_text),
+    **dict.fromkeys(("seconds", "confidence", "cost"), _is_number),
+    **dict.fromkeys(("bytes", "words"), _is_whole),
+    **dict.fromkeys(("outputs", "sizes"), lambda value: isinstance(value, dict)),
+    "new": lambda value: isinstance(value, bool),
+}
+
+
 class Totals(TypedDict):
-    """What a manifest adds up to. ``failures`` counts the failed by kind."""
+    """What a manifest adds up to.
+
+    Attributes:
+        files: rows.
+        completed: those with a transcript.
+        new: of them, those by this run.
+        failed: those without one.
+        left: those that were not sent.
+        planned: those that would be sent.
+        seconds: of audio in the completed.
+        cost: of the completed; None if no row has one.
+        failures: kind of failure to how many.
+    """
 
     files: int
     completed: int
     new: int
     failed: int
     left: int
+    planned: int
     seconds: float
+    cost: float | None
     failures: dict[str, int]
 
 
@@ -92,14 +129,33 @@ def read_rows(path: UPath) -> Iterator[ManifestRow]:
     except Exception as error:
         raise unreadable(path, error) from None
     with file:
-        for line, raw in enumerate(file, 1):
+        line = 0
+        while raw := _line(path, file):
+            line += 1
             try:
                 row = json.loads(raw)
             except (ValueError, RecursionError):
                 row = None
-            if not isinstance(row, dict) or not row.keys() >= ManifestRow.__required_keys__:
+            if not _is_row(row):
                 raise OutputError(f"{path}, line {line}, is no row of a manifest. Restore the file, or remove it.")
             yield cast(ManifestRow, row)
+
+
+def _line(path: UPath, file: IO[bytes]) -> bytes:
+    try:
+        return file.readline()
+    except Exception as error:
+        raise unreadable(path, error) from None
+
+
+def _is_row(row: Any) -> bool:
+    """Say whether it has all columns, each of its type. There may be more: a later version's."""
+    return (
+        isinstance(row, dict)
+        and all(name in row and fits(row[name]) for name, fits in _FITS.items())
+        and all(isinstance(uri, str) for uri in row["outputs"].values())
+        and all(type(size) is int and number(size) is not None for size in row["sizes"].values())
+    )
 
 
 def write_manifest(folder: UPath, name: str, parts: Iterable[Iterable[ManifestRow]]) -> tuple[str, str | None, Totals]:
@@ -110,39 +166,53 @@ def write_manifest(folder: UPath, name: str, parts: Iterable[Iterable[ManifestRo
     Raises:
         OutputError: it could not be written.
     """
-    with tempfile.TemporaryDirectory(prefix="airflow-asr-") as home:
-        with closing(sqlite3.connect(Path(home) / "rows.db", isolation_level=None)) as database:
-            totals = _merge(database, parts)
-            lines, target = Path(home) / "manifest.jsonl", folder / f"{name}.jsonl"
-            with lines.open("w", encoding="utf-8", errors="surrogatepass") as file:
-                for row in _ordered(database):
-                    file.write(row + "\n")
-            parquet = Path(home) / "manifest.parquet"
-            columns = _write_parquet(parquet, _ordered(database))
-        put_local_file(lines, target)
-        if not columns:
-            log.info("The manifest is written as JSON lines only; for Parquet as well: %s", _INSTALL)
-            return str(target), None, totals
-        put_local_file(parquet, folder / f"{name}.parquet")
-    return str(target), str(folder / f"{name}.parquet"), totals
+    try:
+        with tempfile.TemporaryDirectory(prefix="airflow-asr-") as home:
+            return _write(Path(home), folder, name, parts)
+    except (sqlite3.Error, OSError) as error:
+        raise OutputError(
+            f"The manifest of {folder} could not be made on this worker's disk ({type(error).__name__}: {error}). Is "
+            "there room in its folder for temporary files?"
+        ) from None
+
+
+def _write(
+    home: Path, folder: UPath, name: str, parts: Iterable[Iterable[ManifestRow]]
+) -> tuple[str, str | None, Totals]:
+    lines, parquet = home / "manifest.jsonl", home / "manifest.parquet"
+    with closing(sqlite3.connect(home / "rows.db", isolation_level=None)) as database:
+        totals = _merge(database, parts)
+        with lines.open("w", encoding="ascii") as file:
+            for row in _ordered(database):
+                file.write(row + "\n")
+        columns = _write_parquet(parquet, _ordered(database))
+    target = folder / f"{name}.jsonl"
+    put_local_file(lines, target)
+    if not columns:
+        log.info("The manifest is written as JSON lines only; for Parquet as well: %s", _INSTALL)
+        return str(target), None, totals
+    table = folder / f"{name}.parquet"
+    put_local_file(parquet, table)
+    return str(target), str(table), totals
 
 
 def _merge(database: sqlite3.Connection, parts: Iterable[Iterable[ManifestRow]]) -> Totals:
     database.executescript(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-        "CREATE TABLE rows (uri TEXT PRIMARY KEY, key TEXT, row TEXT, status TEXT, new INT, kind TEXT, seconds REAL)"
-        " WITHOUT ROWID;"
+        "CREATE TABLE rows (uri BLOB PRIMARY KEY, key BLOB, row TEXT, status TEXT, new INT, kind TEXT, seconds REAL,"
+        " cost REAL) WITHOUT ROWID;"
     )
     database.execute("BEGIN")
     for part in parts:
-        database.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)", map(_record, part))
+        database.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_record, part))
     database.execute("CREATE INDEX by_key ON rows (key)")
     database.execute("COMMIT")
     found = database.execute(
         "SELECT count(*), sum(status = 'completed'), sum(status = 'completed' AND new), sum(status = 'failed'),"
-        " sum(status = 'left'), sum(CASE status WHEN 'completed' THEN seconds END) FROM rows"
+        " sum(status = 'left'), sum(status = 'planned'), sum(CASE status WHEN 'completed' THEN seconds END),"
+        " sum(CASE status WHEN 'completed' THEN cost END) FROM rows"
     ).fetchone()
-    files, completed, new, failed, left, seconds = (each or 0 for each in found)
+    files, completed, new, failed, left, planned, seconds = (each or 0 for each in found[:-1])
     kinds = database.execute("SELECT kind, count(*) FROM rows WHERE status = 'failed' GROUP BY kind").fetchall()
     return Totals(
         files=files,
@@ -150,19 +220,27 @@ def _merge(database: sqlite3.Connection, parts: Iterable[Iterable[ManifestRow]])
         new=new,
         failed=failed,
         left=left,
+        planned=planned,
         seconds=float(seconds),
+        cost=found[-1],
         failures={str(kind): count for kind, count in kinds},
     )
 
 
 def _record(row: ManifestRow) -> tuple[Any, ...]:
     text = json.dumps(row, separators=(",", ":"))
-    return _plain(row["uri"]), _plain(row["key"]), text, row["status"], row["new"], row["kind"], row["seconds"]
+    name, key = as_bytes(row["uri"]), as_bytes(row["key"])
+    return name, key, text, row["status"], row["new"], row["kind"], row["seconds"], row["cost"]
 
 
-def _plain(name: str) -> str:
-    """Return a name as a database takes it. A name that is no text keeps what tells it from others."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def as_bytes(name: str) -> bytes:
+    """Return a name as a database takes it, also if it is no text, as names on Linux may be."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value for Parquet, which takes only text: half a character is written as its number."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _ordered(database: sqlite3.Connection) -> Iterator[str]:
@@ -196,5 +274,6 @@ def _write_parquet(path: Path, rows: Iterable[str]) -> bool:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    cells = {name: _plain(value) if isinstance(value, str) else value for name, value in row.items()}
-    return {**cells, "outputs": list(row["outputs"].items()), "sizes": list(row["sizes"].items())}
+    cells = {name: _plain(value) for name, value in row.items()}
+    maps = {name: [(_plain(each), _plain(value)) for each, value in row[name].items()] for name in ("outputs", "sizes")}
+    return {**cells, **maps}
