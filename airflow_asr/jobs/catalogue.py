@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_asr.jobs.files import unreadable
 from airflow_asr.jobs.listing import list_files
-from airflow_asr.jobs.manifest import ManifestRow
+from airflow_asr.jobs.manifest import ManifestRow, as_bytes
 from airflow_asr.jobs.outputs import EXTENSIONS, read_receipt
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Catalogue:
     def __enter__(self) -> Self:
         self._database.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-            "CREATE TABLE files (name TEXT PRIMARY KEY, size INT) WITHOUT ROWID;"
-            "CREATE TABLE rows (fp TEXT PRIMARY KEY, uri TEXT, status TEXT, kind TEXT, row TEXT) WITHOUT ROWID;"
-            "CREATE TABLE lengths (uri TEXT, bytes INT, seconds REAL, PRIMARY KEY (uri, bytes)) WITHOUT ROWID;"
+            "CREATE TABLE files (name BLOB PRIMARY KEY, size INT) WITHOUT ROWID;"
+            "CREATE TABLE rows (fp TEXT PRIMARY KEY, status TEXT, kind TEXT, row TEXT) WITHOUT ROWID;"
+            "CREATE TABLE lengths (uri BLOB PRIMARY KEY, bytes INT, seconds REAL) WITHOUT ROWID;"
             "BEGIN;"
         )
         try:
@@ -68,11 +68,11 @@ class Catalogue:
     def learn(self, rows: Iterable[ManifestRow]) -> None:
         """Learn the rows of an earlier manifest, or of a part of one. Of rows of the same input the last counts."""
         for row in rows:
-            known = (row["fingerprint"], row["uri"], row["status"], row["kind"], json.dumps(row))
             if row["fingerprint"]:
-                self._database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", known)
-            if row["seconds"] is not None and row["bytes"] is not None:
-                length = (row["uri"], row["bytes"], row["seconds"])
+                known = (row["fingerprint"], row["status"], row["kind"], json.dumps(row))
+                self._database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", known)
+            if row["seconds"] is not None and row["status"] == "completed":
+                length = (as_bytes(row["uri"]), row["bytes"], row["seconds"])
                 self._database.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?, ?)", length)
 
     def done(self, base: str, fp: str) -> ManifestRow | None:
@@ -86,15 +86,10 @@ class Catalogue:
             OutputError: its receipt cannot be read.
         """
         row = self._row(fp, "status = 'completed'")
-        if row is None:
-            row = self._of_receipt(base, fp)
-        if row is None:
-            return None
-        there = all(
-            each in row["outputs"] and self._size(f"{base}.{EXTENSIONS[each]}") == row["sizes"].get(each, -1)
-            for each in self._formats
-        )
-        return row if there else None
+        if row is not None and self._all_there(base, row):
+            return row
+        row = self._of_receipt(base, fp)  # Later than the row, perhaps: a task for it alone wrote more formats.
+        return row if row is not None and self._all_there(base, row) else None
 
     def hopeless(self, fp: str) -> ManifestRow | None:
         """Return the row of an input that failed before through its own fault."""
@@ -102,23 +97,37 @@ class Catalogue:
         return None if row is None else {**row, "new": False}
 
     def seconds(self, uri: str, size: int | None) -> float | None:
-        """Return how long a recording is, if an earlier row of the same size tells it, in seconds."""
-        query = "SELECT seconds FROM lengths WHERE uri = ? AND bytes = ?"
-        found = self._database.execute(query, (uri, size)).fetchone()
+        """Return how long a recording is in seconds, if an earlier row tells it and it has the same size since.
+
+        Args:
+            uri: where it is.
+            size: its size in bytes; None where nobody knows, as of a URL.
+        """
+        query = "SELECT seconds FROM lengths WHERE uri = ? AND (bytes IS ? OR bytes IS NULL OR ? IS NULL)"
+        found = self._database.execute(query, (as_bytes(uri), size, size)).fetchone()
         return None if found is None else float(found[0])
 
     def _list(self) -> None:
-        prefix = len(self._folder.path.rstrip("/")) + 1
-        try:
-            files = ((listed.path[prefix:], listed.info["size"]) for listed in list_files(self._folder))
-            self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", files)
-        except FileNotFoundError:
-            return  # Nothing was written there yet.
-        except Exception as error:
-            raise unreadable(self._folder, error) from None
+        """List the folder and that of its receipts, and no other: there may be one for each day of years in it."""
+        for folder, before in ((self._folder, ""), (self._folder / _RECEIPTS, f"{_RECEIPTS}/")):
+            start = len(folder.path.rstrip("/")) + 1
+            try:
+                found = list_files(folder, depth=0)
+                files = ((as_bytes(before + listed.path[start:]), listed.info["size"]) for listed in found)
+                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", files)
+            except FileNotFoundError:
+                continue  # Nothing was written there yet.
+            except Exception as error:
+                raise unreadable(folder, error) from None
+
+    def _all_there(self, base: str, row: ManifestRow) -> bool:
+        return all(
+            each in row["outputs"] and self._size(f"{base}.{EXTENSIONS[each]}") == row["sizes"].get(each, -1)
+            for each in self._formats
+        )
 
     def _size(self, name: str) -> int | None:
-        found = self._database.execute("SELECT size FROM files WHERE name = ?", (name,)).fetchone()
+        found = self._database.execute("SELECT size FROM files WHERE name = ?", (as_bytes(name),)).fetchone()
         return None if found is None else int(found[0])
 
     def _row(self, fp: str, condition: str) -> ManifestRow | None:
