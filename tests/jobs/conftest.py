@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.asyn import sync_wrapper  # type: ignore[import-untyped]
+from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.retry import RetryPolicy
@@ -33,6 +36,21 @@ def storage(running: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectSt
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     return running
+
+
+@pytest.fixture
+def requests_made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the S3 calls that are made from now on."""
+    made: list[str] = []
+    real = S3FileSystem._call_s3
+
+    async def call(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        made.append(method)
+        return await real(self, method, *arguments, **options)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", call)
+    monkeypatch.setattr(S3FileSystem, "call_s3", sync_wrapper(call))
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fsspec.asyn import sync_wrapper  # type: ignore[import-untyped]
-from s3fs import S3FileSystem  # type: ignore[import-untyped]
 from upath import UPath
 
 from airflow_asr._airflow import open_path
@@ -262,21 +260,6 @@ def test_a_name_and_the_folder_of_the_same_name_are_told_apart(bucket: ObjectSto
     assert keys(f"s3://calls@{BUCKET}/calls/") == ["a.wav"]
     assert keys(f"s3://calls@{BUCKET}") == ["calls-2/b.wav", "calls/a.wav"]
     assert keys(f"s3://calls@{BUCKET}/calls*/*.wav") == ["calls-2/b.wav", "calls/a.wav"]
-
-
-@pytest.fixture
-def requests_made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the S3 calls that are made from now on."""
-    made: list[str] = []
-    real = S3FileSystem._call_s3
-
-    async def call(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
-        made.append(method)
-        return await real(self, method, *arguments, **options)
-
-    monkeypatch.setattr(S3FileSystem, "_call_s3", call)
-    monkeypatch.setattr(S3FileSystem, "call_s3", sync_wrapper(call))
-    return made
 
 
 def test_a_folder_takes_a_request_for_each_page_and_none_for_a_file(

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fsspec.asyn import sync_wrapper  # type: ignore[import-untyped]
-from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
 from airflow_asr._airflow import open_path
 from airflow_asr.api.client import AssemblyAIClient
@@ -35,21 +33,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield f"s3://calls@{BUCKET}/text"
     for key in storage.keys(""):
         storage.client.delete_object(Bucket=BUCKET, Key=key)
-
-
-@pytest.fixture
-def requests_made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the S3 calls that are made from now on."""
-    made: list[str] = []
-    real = S3FileSystem._call_s3
-
-    async def call(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
-        made.append(method)
-        return await real(self, method, *arguments, **options)
-
-    monkeypatch.setattr(S3FileSystem, "_call_s3", call)
-    monkeypatch.setattr(S3FileSystem, "call_s3", sync_wrapper(call))
-    return made
 
 
 def write(folder: str, base: str, *formats: str, fp: str = FP) -> None:
