@@ -90,7 +90,7 @@ def run(home: Path, recordings: int = 1000, kills: int = 10, seed: int | None = 
             bad=len(bad),
             kills=killed,
             tries=scene.api.task_instance(DAG_ID, run_id, TASK_ID).try_number,
-            jobs=made.total(),
+            jobs=sum(made.values()),
             duplicates=sum(count - 1 for count in made.values()),
             lost=_lost(home / "text", good, bad),
             seconds=seconds,
@@ -148,18 +148,19 @@ def _made(scene: BusyAirflow) -> Counter[str]:
     """Return how many transcripts there are of each recording that heard something."""
     with scene.client() as client:
         texts = [client.get(row.id).text for row in client.walk() if row.status != "error"]
-    return Counter(texts)
+    return Counter(map(str, texts))
 
 
 def _lost(text: Path, good: set[int], bad: Mapping[int, str]) -> int:
     manifest = text / f"manifest.{DAG_ID}.{TASK_ID}.jsonl"
     rows = {row["key"]: row for row in map(json.loads, manifest.read_text().splitlines())}
-    lost = 0
+    lost: int = 0
     for number in good:
         row = rows.get(f"{number:05}.wav")
         whole = row and row["status"] == "completed" and _text(row) == f"This is recording {number}.\n"
         lost += not whole
-    return lost + sum(rows.get(f"{number:05}.wav", {}).get("kind") != kind for number, kind in bad.items())
+    wrong = [number for number, kind in bad.items() if rows.get(f"{number:05}.wav", {}).get("kind") != kind]
+    return lost + len(wrong)
 
 
 def _text(row: Mapping[str, Any]) -> str:

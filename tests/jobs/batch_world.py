@@ -403,7 +403,7 @@ class _Files:
 
         self._worker.step("remove file", effect)
 
-    def invalidate_cache(self) -> None:
+    def invalidate_cache(self, path: str | None = None) -> None:
         pass
 
     def _info(self, path: str) -> dict[str, Any]:
