@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = (
     "tests/jobs/test_spend_once.py",
+    "tests/jobs/test_batch_spend_once.py",
     "tests/jobs/test_submission.py",
     "tests/jobs/test_search.py",
     "tests/operators/test_transcribe.py",
@@ -74,7 +75,7 @@ MUTANTS = (
     Mutant("unknown parameters taken for ours", "search", "if echo is Echo.UNKNOWN:", "if False:"),
     Mutant("blind submit", "submission", 'if record["state"] != "intent":', 'if record["state"]:'),
     Mutant("blind submit after a lost reply", "sending", "found = self._search.find(record, config)", "found = None"),
-    Mutant("prior not excluded", "search", "row.id not in known and ", ""),
+    Mutant("prior not excluded", "search", 'row.id not in record["prior"] and ', ""),
     Mutant(
         "incomplete walk is a walk",
         "search",
@@ -89,7 +90,12 @@ MUTANTS = (
         "if False:\n                # S",
     ),
     Mutant("local clock", "search", "return self._client.service_time(self._clock())", "return self._clock()"),
-    Mutant("only today's list", "search", "if self._now() - sent > _DAY_S:", "if False:"),
+    Mutant(
+        "only today's list",
+        "search",
+        'for record in records if now - record["intent_at"] > _DAY_S]',
+        "for record in records if False]",
+    ),
     Mutant("no announcement", "open_jobs", "        self._write(name + _INTENT, record)\n", ""),
     Mutant("other runs are not asked", "submission", 'known = open_jobs.of(record["fp"])', "known = []"),
     Mutant("look before the announcement only", "sending", "        if others:\n", "        if False:\n"),
@@ -110,6 +116,46 @@ MUTANTS = (
         "a finished task asks again", "transcription", "        if done is not None:\n            return done\n", ""
     ),
     Mutant("resubmits without end", "transcription", "if self._used(record) > self._order.max_resubmits:", "if False:"),
+    # Batches.
+    Mutant(
+        "keys by position", "batch/run", 'window.ids.get(job["fp"])', "dict(enumerate(window.ids.values())).get(index)"
+    ),
+    Mutant(
+        "an open window is not taken up",
+        "batch/run",
+        "                self._take_up(window, kept[name])",
+        "                pass",
+    ),
+    Mutant("what vanished is ignored", "batch/planning", "self._land_finished(catalogue)", "desk.by_id.clear()"),
+    Mutant(
+        "an unclear submission is sent again",
+        "batch/run",
+        "            desk.fly(Flight(job, window.name, bit)",
+        '            if job["fp"] in window.ids: desk.fly(Flight(job, window.name, bit)',
+    ),
+    Mutant("no horizon in a batch", "batch/reconciling", ">= _HORIZON_S", ">= 0"),
+    Mutant(
+        "a window that is not announced",
+        "batch/sending",
+        "window = desk.ledger.announce(name, ",
+        "window = Window(desk.ledger.window_name(name), ",
+    ),
+    Mutant(
+        "a window without a fence", "batch/sending", "latest = min(latest, desk.fence() + FENCE_S)", "latest = latest"
+    ),
+    Mutant(
+        "a batch does not ask other runs",
+        "batch/others",
+        "        found = self._open.setdefault(fp, [])",
+        "        return None\n        found = self._open.setdefault(fp, [])",
+    ),
+    Mutant(
+        "one submission of another run is enough",
+        "batch/others",
+        "theirs = found.pop()",
+        "theirs, found[:] = found[0], []",
+    ),
+    Mutant("what a batch has is asked again", "batch/planning", "row = catalogue.done(base, fp)", "row = None"),
 )
 
 
