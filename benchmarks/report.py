@@ -34,6 +34,22 @@ def spread(values: Sequence[float], digits: int = 1) -> dict[str, float]:
     }
 
 
+def shown(values: Sequence[float], digits: int = 1) -> str:
+    """Return the median, and the range behind it where there is more than one value."""
+    each = spread(values, digits)
+    most = f" ({each['min']:.{digits}f}..{each['max']:.{digits}f})" if len(values) > 1 else ""
+    return f"{each['median']:.{digits}f}{most}"
+
+
+def judge(what: str, values: Sequence[float], *, most: float | None = None, least: float | None = None) -> bool:
+    """Say whether the median is below ``most``, or at least ``least``. Where nothing was measured, it is not."""
+    middle = median(values) if values else None
+    passed = middle is not None and (most is None or middle < most) and (least is None or middle >= least)
+    bar = f"below {most:g}" if most is not None else f"at least {least:g}"
+    print(f"{'ok' if passed else 'FAILED'}: {what}: {shown(values, 2) if values else 'not measured'}; it must be {bar}")
+    return passed
+
+
 def save(name: str, result: Mapping[str, Any]) -> None:
     """Write ``benchmarks/results/<name>.json``, with the facts of the machine that a reader needs, and no more."""
     machine = {
