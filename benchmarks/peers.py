@@ -57,7 +57,7 @@ async def session_per_job(url: str, _ends: Mapping[str, float]) -> AsyncIterator
 
     async def wait(transcript_id: str) -> None:
         async with aiohttp.ClientSession(headers=_HEADERS) as session:
-            await _poll(session, url, transcript_id)
+            await poll(session, url, transcript_id)
 
     yield wait
 
@@ -70,7 +70,7 @@ async def shared_session(url: str, _ends: Mapping[str, float]) -> AsyncIterator[
     async with aiohttp.ClientSession(headers=_HEADERS) as session:
 
         async def wait(transcript_id: str) -> None:
-            await _poll(session, url, transcript_id)
+            await poll(session, url, transcript_id)
 
         yield wait
 
@@ -117,7 +117,7 @@ async def vendor_async(url: str, _ends: Mapping[str, float]) -> AsyncIterator[Wa
         yield transcriber.get_by_id
 
 
-async def _poll(session: Any, url: str, transcript_id: str) -> None:
+async def poll(session: Any, url: str, transcript_id: str) -> None:
     async def ask() -> Mapping[str, Any]:
         async with session.get(f"{url}/v2/transcript/{transcript_id}") as reply:
             reply.raise_for_status()
