@@ -63,5 +63,14 @@ def save(name: str, result: Mapping[str, Any]) -> None:
     print(f"Written to {path.relative_to(ROOT)}")
 
 
+def peak_memory_mb() -> float:
+    """Return the most memory that this process ever had, in MB."""
+    # Not ru_maxrss: Linux carries that one over from the process that started this one.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1_000_000
+    raise SystemExit("This system does not say how much memory a process had at most.")
+
+
 def _cell(value: object) -> str:
     return f"{value:.1f}" if isinstance(value, float) else str(value)

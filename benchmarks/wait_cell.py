@@ -8,11 +8,10 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 from statistics import quantiles
 
 from benchmarks import peers
-from benchmarks.report import ROOT
+from benchmarks.report import ROOT, peak_memory_mb
 from benchmarks.stand_in import LIST, STATUS, StandIn
 
 PROCESS_S = (6.0, 15.0)
@@ -114,12 +113,3 @@ def _percentiles(values: list[float]) -> list[float]:
 def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory that this process ever had, in MB."""
-    # Not ru_maxrss: Linux carries that one over from the process that started this one.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1_000_000
-    raise SystemExit("This system does not say how much memory a process had at most.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Param, task
 
+from airflow_asr.operators.assemblyai import AssemblyAITranscribeOperator
 from airflow_asr.sensors.assemblyai import AssemblyAITranscriptSensor
 from benchmarks.triggers import LagTrigger, ToldTrigger
 
@@ -56,6 +57,18 @@ with DAG("waiting", schedule=None, params=PARAMS, max_active_runs=20_000):
 
 with DAG("noticed", schedule=None, params=PARAMS):
     wait() >> begin()
+
+with DAG("transcribed", schedule=None, params={**PARAMS, "audio": Param(""), "output": Param("")}):
+    (
+        AssemblyAITranscribeOperator(
+            task_id="wait",
+            audio="{{ params.audio }}",
+            output_path="{{ params.output }}",
+            assemblyai_conn_id="{{ params.connection }}",
+            deferrable=True,
+        )
+        >> begin()
+    )
 
 with DAG("told", schedule=None, params={"moment": Param(0, type="number")}):
     Deferring(task_id="wait", moment="{{ params.moment }}") >> begin()
