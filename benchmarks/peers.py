@@ -1,7 +1,7 @@
-"""Ways to wait for transcripts, each written out as its authors or today's providers do it. All look every 3 seconds.
+"""Ways to wait for transcripts, each written out as its authors or today's providers do it.
 
-Each is entered once for a process and gives a function that waits for one transcript. What a way needs is imported when
-it is entered, so that nobody's memory holds another's libraries.
+All but one look every 3 seconds. Each is entered once for a process and gives a function that waits for one
+transcript. What a way needs is imported when it is entered, so that nobody's memory holds another's libraries.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.stand_in import API_KEY
+
+if TYPE_CHECKING:
+    from airflow_asr.jobs.schedule import PollSchedule
 
 INTERVAL_S = 3.0
 _ENDED = ("completed", "error")
@@ -36,18 +39,17 @@ async def sleeping(_url: str, ends: Mapping[str, float]) -> AsyncIterator[Wait]:
 @asynccontextmanager
 async def this_package(url: str, _ends: Mapping[str, float]) -> AsyncIterator[Wait]:
     """As the trigger waits: it makes a client to learn the account, and leaves the rest to the process's watcher."""
-    from airflow_asr.api.client import AssemblyAIClient
-    from airflow_asr.api.retry import NO_RETRY
     from airflow_asr.jobs.schedule import PollSchedule
-    from airflow_asr.jobs.watcher import TranscriptWatcher
 
-    schedule = PollSchedule(first_s=INTERVAL_S, least_s=INTERVAL_S, most_s=INTERVAL_S)
+    yield _watching(url, PollSchedule(first_s=INTERVAL_S, least_s=INTERVAL_S, most_s=INTERVAL_S))
 
-    async def wait(transcript_id: str) -> None:
-        watcher = TranscriptWatcher.shared(AssemblyAIClient(API_KEY, base_url=url, retry=NO_RETRY))
-        await watcher.ended(transcript_id, schedule)
 
-    yield wait
+@asynccontextmanager
+async def this_package_by_default(url: str, _ends: Mapping[str, float]) -> AsyncIterator[Wait]:
+    """The same with its own intervals: 10 seconds to the first look, and then a fifth of the age, from 3 to 60."""
+    from airflow_asr.jobs.schedule import PollSchedule
+
+    yield _watching(url, PollSchedule())
 
 
 @asynccontextmanager
@@ -115,6 +117,18 @@ async def vendor_async(url: str, _ends: Mapping[str, float]) -> AsyncIterator[Wa
     assemblyai.settings.api_key, assemblyai.settings.base_url = API_KEY, url
     async with assemblyai.AsyncTranscriber() as transcriber:
         yield transcriber.get_by_id
+
+
+def _watching(url: str, schedule: PollSchedule) -> Wait:
+    from airflow_asr.api.client import AssemblyAIClient
+    from airflow_asr.api.retry import NO_RETRY
+    from airflow_asr.jobs.watcher import TranscriptWatcher
+
+    async def wait(transcript_id: str) -> None:
+        watcher = TranscriptWatcher.shared(AssemblyAIClient(API_KEY, base_url=url, retry=NO_RETRY))
+        await watcher.ended(transcript_id, schedule)
+
+    return wait
 
 
 async def poll(session: Any, url: str, transcript_id: str) -> None:

@@ -1,8 +1,8 @@
 """Measures what it costs to wait for many transcripts in one process, and how soon their ends are noticed.
 
 Each cell is a process of its own with a stand-in of its own; 100 and 1,000 transcripts are measured side by side, and
-10,000 alone. This package and what it is compared with, a trigger per job, are measured anew in each round, one after
-the other; the others once, for orientation. Run it as ``python -m benchmarks.waiting [--sizes 100 1000] [--rounds 5]``.
+10,000 alone. The floor, this package and a trigger per job are measured anew in each round, one after the other; the
+others once, for orientation. Run it as ``python -m benchmarks.waiting [--sizes 100 1000] [--rounds 5]``.
 """
 
 from __future__ import annotations
@@ -31,19 +31,21 @@ _SIDE_BY_SIDE = 1000  # So many waits leave the machine idle enough to measure f
 
 @dataclass(frozen=True)
 class Subject:
-    """A row of the table: a way of :mod:`benchmarks.peers`, and how many waits it is given at most."""
+    """A row of the table: a way of :mod:`benchmarks.peers`, how many waits it is given at most, and for what."""
 
     name: str
     way: str
     most: int = 10_000
+    process_s: tuple[float, float] = PROCESS_S
     foreign: float = 0.0
 
 
+FLOOR = Subject("floor: only sleeping", "sleeping")
 OURS = Subject("this package", "this_package")
 JOB = Subject("a trigger per job, aiohttp session each", "session_per_job")
 ONCE = (
-    Subject("floor: only sleeping", "sleeping"),
     Subject("this package, half of the list is of others", "this_package", foreign=0.5),
+    Subject("this package, default intervals, 20 to 60 s", "this_package_by_default", process_s=(20.0, 60.0)),
     Subject("a poll per job, one aiohttp session", "shared_session"),
     Subject("vendor's package, transcribe_group", "vendor_group", most=1000),
     Subject("vendor's package, async client", "vendor_async", most=1000),
@@ -61,7 +63,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # A trigger per job has a connection per job.
     cells: Cells = defaultdict(list)
     for number in range(arguments.rounds):
-        for subject in (OURS, JOB) if number % 2 == 0 else (JOB, OURS):
+        for subject in (FLOOR, OURS, JOB) if number % 2 == 0 else (JOB, OURS, FLOOR):
             _measure(subject, arguments.sizes, cells)
     for subject in ONCE:
         _measure(subject, arguments.sizes, cells)
@@ -78,9 +80,11 @@ def _measure(subject: Subject, sizes: Sequence[int], cells: Cells) -> None:
     for together in [small, *([size] for size in sizes if size > _SIDE_BY_SIDE)]:
         with ThreadPoolExecutor(max(len(together), 1)) as threads:
             for size, cell in zip(
-                together, threads.map(lambda size: measure(subject.way, size, subject.foreign), together), strict=True
+                together,
+                threads.map(lambda size: measure(subject.way, size, subject.process_s, subject.foreign), together),
+                strict=True,
             ):
-                print(f"{subject.name}, {size}: {'done' if cell else 'not done in a minute'}", flush=True)
+                print(f"{subject.name}, {size}: {'done' if cell else 'not done in time'}", flush=True)
                 if cell:
                     cells[subject, size].append(cell)
 
@@ -106,13 +110,13 @@ def _print(cells: Cells, sizes: Sequence[int]) -> None:
     }
     for size in sizes:
         rows = []
-        for subject in (ONCE[0], OURS, *ONCE[1:2], JOB, *ONCE[2:]):
+        for subject in (FLOOR, OURS, *ONCE[:2], JOB, *ONCE[2:]):
             found = cells[subject, size]
             if subject.most >= size:
                 values = (
                     [shown([cell[key] for cell in found], digits) for key, digits in columns.values()] if found else []
                 )
-                rows.append([subject.name, *(values or ["not done in a minute", *"-" * (len(columns) - 1)])])
+                rows.append([subject.name, *(values or ["not done in time", *"-" * (len(columns) - 1)])])
         print_table([f"{size:,} transcripts", *columns], rows)
 
 
