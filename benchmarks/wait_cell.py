@@ -94,6 +94,7 @@ async def _wait(way: peers.Way, url: str, ends: dict[str, float]) -> dict[str, f
         "lag_max_ms": max(lags) * 1000,
         "late_p50_s": late[49],
         "late_p95_s": late[94],
+        "late_max_s": max(woken[each] - ends[each] for each in ends),
     }
 
 
