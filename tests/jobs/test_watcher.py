@@ -778,4 +778,5 @@ def test_a_refused_key_ends_the_wait_for_many() -> None:
 def test_enough_that_had_ended_before_costs_nothing() -> None:
     service = Service()
     run(TranscriptWatcher(service).some_ended(["a", "b"], SOON, 1, {"a"}))
-    assert not service.asked and not service.pages
+    assert not service.asked
+    assert not service.pages

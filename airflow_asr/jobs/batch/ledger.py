@@ -133,6 +133,10 @@ class Ledger:
         """Say whether a window is this task instance's own, of this or an earlier try."""
         return name.startswith(f"{self._owner}-")
 
+    def try_of(self, window: str) -> int:
+        """Return the number of the try that made a window of this task instance."""
+        return int(window.removeprefix(f"{self._owner}-").partition(".")[0])
+
     def names(self) -> list[str]:
         """Return what lies in the folder of open jobs.
 
@@ -186,10 +190,14 @@ class Ledger:
         """Return where a part is."""
         return self._parts / name
 
-    def clear_parts(self) -> None:
-        """Remove all parts; the manifest is there in their place."""
+    def clear_parts(self, try_number: int) -> None:
+        """Remove the parts of this try and those before it; the manifest is there in their place.
+
+        If this try was taken for dead and is not, its successor has parts of its own.
+        """
         for name in names_in(self._parts):
-            remove(self._parts / name)
+            if int(name.partition(".")[0]) <= try_number:
+                remove(self._parts / name)
 
     def _write(self, path: UPath, value: object) -> None:
         write_file(path, json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass"))

@@ -179,7 +179,7 @@ class Batch:
         self._rows.write()
         desk.fence()  # A worker that was taken for dead must not write over its successor's manifest.
         uri, parquet, totals = write_manifest(order.folder, order.manifest, self._rows.kept())
-        desk.ledger.clear_parts()
+        desk.ledger.clear_parts(desk.record.try_number)
         summary = self._summary(uri, parquet, totals)
         log.info("The manifest is %s.", uri)
         self._judge(summary, totals)
@@ -273,7 +273,7 @@ class Batch:
         for name, window in found.items():
             if name in kept:
                 self._take_up(window, kept[name])
-            else:
+            elif desk.ledger.try_of(name) <= desk.record.try_number:
                 desk.ledger.drop(window)  # All of it has ended, or nothing of it was sent.
 
     def _take_up(self, window: Window, bits: int) -> None:
