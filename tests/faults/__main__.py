@@ -18,7 +18,7 @@ from pathlib import Path
 
 from demo.processes import end_on_signals
 from demo.service import API_KEY
-from tests.faults import load, scenarios, wire, zombies
+from tests.faults import archive, load, scenarios, wire, zombies
 from tests.faults.cases import TASK, Row, recount
 from tests.faults.scenarios import Scenes
 from tests.faults.stage import stage
@@ -47,12 +47,16 @@ def main() -> int:
             rows = recount(rows, [scenes.world.echo, scenes.world.whisper, *scenes.services.values()])
             leaks = _leaks(scenes, home)
         loaded = None if wanted else load.run(home / "load")
+        archived = None if wanted else archive.run(home / "archive")
     _print(rows)
     duplicates = sum(max(row.made - row.wanted, 0) for row in rows)
     lost = sum(row.lost for row in rows)
     if loaded:
         load.show(loaded)
         lost += loaded.lost
+    if archived:
+        archive.show(archived)
+        duplicates, lost = duplicates + archived.duplicates, lost + archived.lost + (archived.state != "success")
     print(f"{len(rows)} runs in {time.monotonic() - began:.0f} s")
     for leak in leaks:
         print(f"leaked: {leak}")

@@ -18,9 +18,7 @@ from airflow_asr.jobs.batch.limits import Reader
 HOUR_S = 3600.0
 
 # Parameters that are no feature of their own, whatever the vendor charges for the rest.
-_FREE = frozenset(
-    {"punctuate", "format_text", "language_detection", "multichannel", "disfluencies", "filter_profanity"}
-)
+_FREE = frozenset({"punctuate", "format_text", "language_detection", "disfluencies", "filter_profanity"})
 _MODELS = ("speech_models", "speech_model")
 
 
