@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import TranscriptDeletedError, TranscriptNotReadyError, from_transcript
 from airflow_asr.api.transcript import TranscriptStatus
 from airflow_asr.jobs.outputs import Outputs
 from airflow_asr.jobs.results import INLINE_TEXT_BYTES, TranscriptSummary, summarise
+
+log = logging.getLogger(__name__)
 
 
 def fetch(
@@ -40,4 +44,5 @@ def fetch(
     summary = summarise(transcript, outputs=uris, inline_text_bytes=inline_text_bytes)
     if outputs is not None:
         outputs.write(client, transcript, summary, fp=None)
+        log.info("Wrote %s.", ", ".join(summary["outputs"].values()))
     return summary

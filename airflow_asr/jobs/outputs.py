@@ -158,7 +158,6 @@ class Outputs:
             files = {**earlier["files"], **files}
         receipt = Receipt(v=_RECEIPT_VERSION, fingerprint=fp, summary=summary, files=files)
         self._put(self._receipt_path(), _json(receipt), transcript.id)
-        log.info("Wrote %s of transcript %s to %s.", ", ".join(self.formats), transcript.id, self.folder)
         return receipt
 
     def _put(self, path: UPath, data: bytes, transcript_id: str) -> None:

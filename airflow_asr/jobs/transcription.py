@@ -220,6 +220,7 @@ class Transcription:
         )
         if outputs is not None:
             outputs.write(self._client, transcript, summary, fp=record["fp"])
+            log.info("Wrote %s.", ", ".join(summary["outputs"].values()))
         record["state"] = "finished"
         record["summary"] = summary
         self._submission.close(record)

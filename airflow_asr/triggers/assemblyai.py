@@ -150,7 +150,6 @@ class AssemblyAIBatchTrigger(BaseTrigger):
                 await self._wait(ended)
         except TimeoutError:
             pass
-        # Airflow 3.3.2 fails a task whose trigger fires before the scheduler has handled its deferral.
         remaining = len(self.transcript_ids) - len(ended)
         log.info("%d transcripts have ended; %d have not.", len(ended), remaining)
         yield TriggerEvent({"ended": sorted(ended), "remaining": remaining})

@@ -70,7 +70,7 @@ def submissions(server: LocalServer) -> Callable[[], int]:
 
 
 def transcribe(audio: Any, output: Path, **arguments: Any) -> AssemblyAITranscribeBatchOperator:
-    limits = {"ramp": None, **arguments.pop("limits", {})}
+    limits = {"ramp": None, "first_poll": 0.1, **arguments.pop("limits", {})}
     return AssemblyAITranscribeBatchOperator(
         task_id="transcribe", audio=audio, output_path=str(output), limits=limits, **arguments
     )
@@ -272,7 +272,7 @@ def test_money_is_counted_by_model_and_feature(task: TaskInstance, tmp_path: Pat
         transcribe(
             str(manifest),
             tmp_path / "text",
-            config={"redact_pii": True, "redact_pii_policies": ["person_name"]},
+            config={"redact_pii": True, "redact_pii_policies": ["date"]},
             budget={"max_cost": 1, "prices": {"default": 0.2, "redact_pii": 0.02}},
         )
     )

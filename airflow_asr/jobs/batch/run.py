@@ -169,7 +169,8 @@ class Batch:
             times.append(now + _BLOCKED_S)
         ids = list(desk.by_id)
         refill_at = limits.refill_count(len(ids)) if more else max(len(ids), 1)
-        return BatchWaiting(ids, refill_at, max(min(times), now + 1.0), self._left_s())
+        # Airflow 3.3.2 fails a task whose trigger fires before the scheduler has handled its deferral.
+        return BatchWaiting(ids, refill_at, max(min(times), now + limits.first_poll_s), self._left_s())
 
     def _finish(self) -> BatchSummary:
         desk, order = self._desk, self._desk.order
