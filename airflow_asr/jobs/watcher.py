@@ -6,15 +6,12 @@ limit and the event loop. Here they share one thread, one HTTP session and one b
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import math
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
@@ -26,6 +23,7 @@ from airflow_asr.jobs.pauses import FailureRow
 from airflow_asr.jobs.schedule import PollSchedule, RequestBudget, Uniform
 from airflow_asr.jobs.sweeps import Sweeps
 from airflow_asr.jobs.waiters import ManyWaiter, OneWaiter, Result, Waiter, wake
+from airflow_asr.jobs.watches import Watch, Watches
 
 log = logging.getLogger(__name__)
 
@@ -48,32 +46,7 @@ class Client(Protocol):
         ...
 
 
-@dataclass(eq=False)
-class _Watch:
-    """One transcript and all who wait for it. Times are those of the watcher's clock, in seconds."""
-
-    transcript_id: str
-    schedule: PollSchedule
-    began: float
-    due: float
-    waiters: list[Waiter] = field(default_factory=list)
-    failures: int = 0
-    """Looks in a row that failed."""
-    queued: float = math.inf
-    """When its entry in the queue comes up. Its look may have been put off since."""
-    missing: bool = False
-    """A sweep of the list did not come upon it."""
-
-    @property
-    def first(self) -> float:
-        """When it may be looked at for the first time."""
-        return self.began + self.schedule.first_s
-
-
-# (due, tie-break, watch). An entry is stale once its watch is gone or queued at another time.
-_Entry = tuple[float, int, _Watch]
-
-_SWEEP: list[_Watch] = []
+_SWEEP: list[Watch] = []
 _LONE_S = 3.0
 _COVERED_FOR = 2.5  # Sweeps that may fail to come before a transcript is asked for by itself.
 
@@ -106,16 +79,13 @@ class TranscriptWatcher:
         self._clock = clock
         self._uniform = uniform
         self._changed = threading.Condition()
-        self._watches: dict[str, _Watch] = {}
-        self._queue: list[_Entry] = []  # A heap.
-        self._order = itertools.count()
+        self._watches = Watches()
         self._thread: threading.Thread | None = None
         self._paused_until = 0.0
         self._row = FailureRow()
         self._sweeps = Sweeps()
-        self._missing = 0  # Of the watches.
         self._awaits_sweep = False
-        self._put_off: list[_Watch] = []
+        self._put_off: list[Watch] = []
         """What is due and waits for the next sweep."""
 
     @classmethod
@@ -176,10 +146,10 @@ class TranscriptWatcher:
                 due = now + schedule.first(self._uniform)
                 watch = self._watches.get(transcript_id)
                 if watch is None:
-                    watch = self._watches[transcript_id] = _Watch(transcript_id, schedule, now, due)
-                    self._enqueue(watch, due)
+                    watch = Watch(transcript_id, schedule, now, due)
+                    self._watches.add(watch)
                 elif due < watch.due:
-                    self._enqueue(watch, due)
+                    self._watches.enqueue(watch, due)
                 watch.waiters.append(waiter)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="airflow-asr-watcher", daemon=True)
@@ -194,12 +164,8 @@ class TranscriptWatcher:
                     continue
                 watch.waiters.remove(waiter)
                 if not watch.waiters:
-                    self._forget(watch)
+                    self._watches.forget(watch)
             self._changed.notify()
-
-    def _forget(self, watch: _Watch) -> None:
-        del self._watches[watch.transcript_id]
-        self._missing -= watch.missing
 
     # Called in the thread ------------------------------------------------------------------------------------------
 
@@ -216,7 +182,7 @@ class TranscriptWatcher:
                     self._look_again(watch, watch.due)  # It keeps its turn.
         log.info("Nobody waits for transcripts of account %s any more.", self._client.account)
 
-    def _wait_for_due(self) -> list[_Watch] | None:
+    def _wait_for_due(self) -> list[Watch] | None:
         """Return the watches to look at now, ``_SWEEP`` to look at all, or None when nobody waits any more."""
         with self._changed:
             while self._watches:
@@ -228,70 +194,57 @@ class TranscriptWatcher:
                 self._changed.wait(self._seconds_to_next())
             # Under the same lock as the last look at the watches: whoever comes next sees that it must start a thread.
             self._thread = None
-            self._queue.clear()
+            self._watches.clear_queue()
+            self._put_off.clear()
+            self._awaits_sweep = False
             self._client.close()
             return None
 
-    def _take_due(self) -> list[_Watch]:
+    def _take_due(self) -> list[Watch]:
         now = self._clock()
-        taken: list[_Watch] = []
+        taken: list[Watch] = []
         allowed = self._budget.allowance(now) if now >= self._paused_until else 0
         sweeping = self._sweeping(now)
-        while self._queue and (self._stale(self._queue[0]) or (self._queue[0][0] <= now and len(taken) < allowed)):
-            entry = heapq.heappop(self._queue)
-            watch = entry[2]
-            if self._stale(entry):
-                continue
-            if watch.due > now:
-                self._enqueue(watch, watch.due)  # A sweep has put it off.
-            elif sweeping and not watch.missing:
-                self._sweeps.hasten()
-                self._awaits_sweep = True
-                self._enqueue(watch, max(self._sweeps.next_at, now) + self._sweeps.interval_s)
-                self._put_off.append(watch)
-            else:
+        while len(taken) < allowed and (watch := self._watches.take(now)) is not None:
+            if not sweeping or watch.missing:
                 taken.append(watch)
+                continue
+            self._sweeps.hasten()
+            self._awaits_sweep = True
+            self._watches.enqueue(watch, max(self._sweeps.next_at, now) + self._sweeps.interval_s)
+            self._put_off.append(watch)
         return taken
 
     def _sweeping(self, now: float) -> bool:
-        return self._sweeps.pay(len(self._watches) - self._missing, now)
+        return self._sweeps.pay(self._watches.listed, now)
 
     def _sweep_is_due(self) -> bool:
         now = self._clock()
         return (
             self._awaits_sweep
-            and now >= self._paused_until
-            and now >= self._sweeps.next_at
+            and now >= max(self._paused_until, self._sweeps.next_at)
             and self._sweeping(now)
             and self._budget.allowance(now) > 0
         )
 
     def _seconds_to_next(self) -> float | None:
         """Return when to wake, in seconds; None if only a change can give something to do."""
-        if not self._queue:
+        due = self._watches.next_due()
+        if due is None:
             return None
         now = self._clock()
-        wake = self._queue[0][0]
         if self._awaits_sweep and self._sweeping(now):
-            wake = min(wake, self._sweeps.next_at)
-        return max(wake - now, self._paused_until - now, self._budget.wait_s(now), 0.001)
+            due = min(due, self._sweeps.next_at)
+        return max(due - now, self._paused_until - now, self._budget.wait_s(now), 0.001)
 
-    def _stale(self, entry: _Entry) -> bool:
-        due, _, watch = entry
-        return self._watches.get(watch.transcript_id) is not watch or watch.queued != due
-
-    def _enqueue(self, watch: _Watch, due: float) -> None:
-        watch.due = watch.queued = due
-        heapq.heappush(self._queue, (due, next(self._order), watch))
-
-    def _look_again(self, watch: _Watch, due: float) -> None:
+    def _look_again(self, watch: Watch, due: float) -> None:
         with self._changed:
-            if self._watches.get(watch.transcript_id) is watch:
-                self._enqueue(watch, due)
+            if watch in self._watches:
+                self._watches.enqueue(watch, due)
 
-    def _look(self, watch: _Watch) -> None:
+    def _look(self, watch: Watch) -> None:
         with self._changed:
-            if self._watches.get(watch.transcript_id) is not watch:
+            if watch not in self._watches:
                 return  # Whoever waited has left, or the whole account was refused earlier in this round.
             self._budget.spend()
         age_s = self._clock() - watch.began
@@ -320,9 +273,12 @@ class TranscriptWatcher:
         began = self._clock()
         with self._changed:
             # A trigger that fires before its first look's time could be too soon for the scheduler.
-            wanted = {each: watch for each, watch in self._watches.items() if watch.first <= began}
+            wanted = {watch.transcript_id: watch for watch in self._watches if watch.first <= began}
             unseen = {each for each, watch in wanted.items() if not watch.missing}
-        seen: list[_Watch] = []
+        if not self._sweeps.go_on(len(unseen), 0):
+            self._look_at_put_off()
+            return
+        seen: list[Watch] = []
         pages = barren = 0
         before_id: str | None = None
         while self._sweeps.go_on(len(unseen), barren):
@@ -341,6 +297,15 @@ class TranscriptWatcher:
                 break
         self._swept(pages, unseen)
         self._covered(seen)
+
+    def _look_at_put_off(self) -> None:
+        """Ask for those whose turn it was: too few others may be looked at by now for a sweep to pay."""
+        with self._changed:
+            lone = [watch for watch in self._put_off if watch in self._watches]
+            self._put_off.clear()
+            self._awaits_sweep = False
+        for watch in lone:
+            self._look(watch)
 
     def _page(self, before_id: str | None) -> TranscriptPage | None:
         """Return a page of the list; None if it cannot be had now, or nobody waits any more."""
@@ -364,10 +329,9 @@ class TranscriptWatcher:
         with self._changed:
             for transcript_id in unseen:
                 watch = self._watches.get(transcript_id)
-                if watch is not None and not watch.missing:
-                    watch.missing = True
-                    self._missing += 1
-            left = [watch for watch in self._watches.values() if watch.first <= now]
+                if watch is not None:
+                    self._watches.mark(watch, missing=True)
+            left = [watch for watch in self._watches if watch.first <= now]
             youngest_s = min((now - watch.began for watch in left), default=0.0)
             most_s = min((watch.schedule.most_s for watch in left), default=math.inf)
             steady = [watch.schedule.after(now - watch.began, _least) for watch in left]
@@ -376,16 +340,15 @@ class TranscriptWatcher:
             self._put_off.clear()
             self._awaits_sweep = False
 
-    def _covered(self, seen: Iterable[_Watch]) -> None:
+    def _covered(self, seen: Iterable[Watch]) -> None:
         """Wait for the next sweep with what this one came upon."""
         now = self._clock()
         with self._changed:
             for watch in seen:
-                if self._watches.get(watch.transcript_id) is not watch:
+                if watch not in self._watches:
                     continue
                 self._awaits_sweep = True
-                self._missing -= watch.missing
-                watch.missing = False
+                self._watches.mark(watch, missing=False)
                 watch.failures = 0
                 after_s = watch.schedule.after(now - watch.began, self._uniform)
                 # Its entry in the queue stays where it is, and is moved when it comes up.
@@ -402,18 +365,18 @@ class TranscriptWatcher:
             return
         elif isinstance(error, AccountError):
             with self._changed:
-                everyone = list(self._watches.values())
+                everyone = list(self._watches)
             self._settle(everyone, error)
         else:
             log.warning("%s Each transcript is asked for by itself.", error)
         self._sweeps.failed(now, self._uniform, usable=False)
         with self._changed:
             for watch in self._put_off:
-                if self._watches.get(watch.transcript_id) is watch:
-                    self._enqueue(watch, now)
+                if watch in self._watches:
+                    self._watches.enqueue(watch, now)
             self._put_off.clear()
 
-    def _outlasts(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> bool:
+    def _outlasts(self, error: AssemblyAIError, watch: Watch, age_s: float) -> bool:
         """Say whether the next look comes at its usual time after an error; if not, do what is to be done."""
         if self._row.outlasts(error):
             # Nothing was learnt, so this does not count as a look.
@@ -421,7 +384,7 @@ class TranscriptWatcher:
             return False
         if isinstance(error, AccountError):
             with self._changed:
-                everyone = list(self._watches.values())
+                everyone = list(self._watches)
             self._settle(everyone, error)
             return False
         if isinstance(error, TranscriptNotFoundError) and age_s < NOT_FOUND_PATIENCE_S:
@@ -429,7 +392,7 @@ class TranscriptWatcher:
         self._settle([watch], error)
         return False
 
-    def _after_failure(self, error: AssemblyAIError, watch: _Watch, age_s: float) -> float:
+    def _after_failure(self, error: AssemblyAIError, watch: Watch, age_s: float) -> float:
         """Return when to ask for this transcript again. Hold back all others, too, where they would fare no better."""
         watch.failures += 1
         now = self._clock()
@@ -438,14 +401,14 @@ class TranscriptWatcher:
         log.warning("%s Asking again in %.1f s; nobody stops waiting.", error, max(due, self._paused_until) - now)
         return due
 
-    def _settle(self, watches: Iterable[_Watch], result: Result) -> None:
+    def _settle(self, watches: Iterable[Watch], result: Result) -> None:
         self._settle_all((watch, result) for watch in watches)
 
-    def _settle_all(self, ended: Iterable[tuple[_Watch, Result]]) -> None:
+    def _settle_all(self, ended: Iterable[tuple[Watch, Result]]) -> None:
         with self._changed:
-            settled = [(watch, result) for watch, result in ended if self._watches.get(watch.transcript_id) is watch]
+            settled = [(watch, result) for watch, result in ended if watch in self._watches]
             for watch, _ in settled:
-                self._forget(watch)
+                self._watches.forget(watch)
             wake((waiter, watch.transcript_id, result) for watch, result in settled for waiter in watch.waiters)
 
 
