@@ -17,6 +17,7 @@ PAGE_ROWS = 200
 _LEAST_WATCHED = 10  # For fewer, the list is no gain that anybody would notice.
 _LEAST_INTERVAL_S = 3.0
 _SHARE_OF_AGE = 0.1
+_MOST_INTERVAL_S = 15.0  # A sweep is so cheap that nobody needs to be told much later than that.
 # A page takes some milliseconds of a core, so ten a second stay within a few percent of it.
 _PAGE_S = 0.1
 _JITTER = 0.1
@@ -84,7 +85,8 @@ class Sweeps:
         self.pages = pages
         self.failures = 0
         self.mean_interval_s = max(mean_s, 0.001)
-        wanted = min(max(_LEAST_INTERVAL_S, youngest_s * _SHARE_OF_AGE), max(most_s, 0.001))
+        by_age_s = min(max(_LEAST_INTERVAL_S, youngest_s * _SHARE_OF_AGE), _MOST_INTERVAL_S)
+        wanted = min(by_age_s, max(most_s, 0.001))
         self.interval_s = max(wanted, pages * _PAGE_S) * uniform(1.0, 1.0 + _JITTER)
         self.last_at = now
         self.next_at = now + self.interval_s

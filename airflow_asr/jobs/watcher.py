@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
-from airflow_asr.api.errors import AccountError, AssemblyAIError, TranscriptNotFoundError
+from airflow_asr.api.errors import AccountError, AssemblyAIError, ForbiddenError, TranscriptNotFoundError
 from airflow_asr.api.pages import TranscriptPage
 from airflow_asr.api.transcript import Transcript, TranscriptStatus
 from airflow_asr.jobs.look import NOT_FOUND_PATIENCE_S
@@ -85,7 +85,7 @@ class TranscriptWatcher:
         self._row = FailureRow()
         self._sweeps = Sweeps()
         self._awaits_sweep = False
-        self._put_off: list[Watch] = []
+        self._put_off: set[Watch] = set()
         """What is due and waits for the next sweep."""
 
     @classmethod
@@ -127,7 +127,7 @@ class TranscriptWatcher:
         Raises:
             AccountError: the key was refused.
         """
-        left = [each for each in transcript_ids if each not in ended]
+        left = [each for each in dict.fromkeys(transcript_ids) if each not in ended]
         if len(ended) >= enough or not left:
             return
         waiter = ManyWaiter(min(enough, len(ended) + len(left)), ended, (AccountError,))
@@ -212,7 +212,7 @@ class TranscriptWatcher:
             self._sweeps.hasten()
             self._awaits_sweep = True
             self._watches.enqueue(watch, max(self._sweeps.next_at, now) + self._sweeps.interval_s)
-            self._put_off.append(watch)
+            self._put_off.add(watch)
         return taken
 
     def _sweeping(self, now: float) -> bool:
@@ -363,11 +363,11 @@ class TranscriptWatcher:
             log.warning("%s Reading the list again later; nobody stops waiting.", error)
             self._sweeps.failed(now, self._uniform)
             return
-        elif isinstance(error, AccountError):
+        elif isinstance(error, AccountError) and not isinstance(error, ForbiddenError):
             with self._changed:
                 everyone = list(self._watches)
             self._settle(everyone, error)
-        else:
+        else:  # A key may be allowed to read a transcript, and not the list.
             log.warning("%s Each transcript is asked for by itself.", error)
         self._sweeps.failed(now, self._uniform, usable=False)
         with self._changed:

@@ -128,7 +128,7 @@ class AssemblyAIBatchTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         if len(transcript_ids) > MOST_IDS:
             raise ValueError(f"{len(transcript_ids)} transcripts are too many for one trigger: at most {MOST_IDS}.")
-        self.transcript_ids = transcript_ids
+        self.transcript_ids = list(dict.fromkeys(transcript_ids))
         self.assemblyai_conn_id = assemblyai_conn_id
         self.first_poll_s = first_poll_s
         self.poll_interval_s = poll_interval_s
@@ -143,6 +143,7 @@ class AssemblyAIBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
         ended: set[str] = set()
+        earliest = time.monotonic() + self.first_poll_s
         log.info("Waiting for %d of %d transcripts.", self.refill_at, len(self.transcript_ids))
         left_s = None if self.wake_at is None else self.wake_at - time.time()
         try:
@@ -150,13 +151,17 @@ class AssemblyAIBatchTrigger(BaseTrigger):
                 await self._wait(ended)
         except TimeoutError:
             pass
+        # Airflow 3.3.2 fails a task whose trigger fires before the scheduler has handled its deferral.
+        await asyncio.sleep(max(earliest - time.monotonic(), 0.0))
         remaining = len(self.transcript_ids) - len(ended)
         log.info("%d transcripts have ended; %d have not.", len(ended), remaining)
         yield TriggerEvent({"ended": sorted(ended), "remaining": remaining})
 
     async def _wait(self, ended: set[str]) -> None:
         if not self.transcript_ids:
-            await asyncio.Event().wait()  # Until the time has come.
+            if self.wake_at is not None:
+                await asyncio.Event().wait()  # Until the time has come.
+            return
         schedule = PollSchedule(first_s=self.first_poll_s, most_s=self.poll_interval_s)
 
         async def some(watcher: TranscriptWatcher) -> str:

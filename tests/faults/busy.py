@@ -51,7 +51,7 @@ class BusyAirflow:
         return int(count)
 
     def status_requests(self) -> int:
-        return self.service.requests("GET", "/v2/transcript/{id}")
+        return sum(self.service.requests("GET", route) for route in ("/v2/transcript/{id}", "/v2/transcript"))
 
     def die_and_come_back(self, meter: RequestMeter) -> None:
         meter.ends()

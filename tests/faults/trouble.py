@@ -18,8 +18,9 @@ BAD_REPLIES: tuple[tuple[float, Mapping[str, Any]], ...] = (
 
 def bad_replies() -> Iterator[dict[str, Any]]:
     """Return them as faults: see :mod:`airflow_asr.local.faults`."""
-    left = 1.0
-    for share, fault in BAD_REPLIES:
-        # A fault is asked whether it hits only if none before it did.
-        yield {**fault, "route": "/v2/transcript/{id}", "times": None, "share": share / left}
-        left -= share
+    for route in ("/v2/transcript/{id}", "/v2/transcript"):
+        left = 1.0
+        for share, fault in BAD_REPLIES:
+            # A fault is asked whether it hits only if none before it did.
+            yield {**fault, "method": "GET", "route": route, "times": None, "share": share / left}
+            left -= share

@@ -86,7 +86,7 @@ def test_a_list_that_cannot_be_had_is_left_alone_for_a_while(failures: int, now:
 
 def test_a_first_look_hastens_the_next_sweep_but_never_one_that_failed() -> None:
     sweeps = taught(5, 3.0, youngest_s=600.0)
-    assert sweeps.next_at == 60.0
+    assert sweeps.next_at == 15.0
     sweeps.hasten()
     assert sweeps.next_at == 3.0
     sweeps.failed(3.0, least)

@@ -640,6 +640,8 @@ def test_a_refusal_of_the_key_is_not_logged_with_a_url_of_the_client(
 
 # Sweeps --------------------------------------------------------------------------------------------------------------
 
+# All that begin together may be looked at by the time that the first of them is due.
+SWEPT = PollSchedule(first_s=0.5, least_s=0.01, most_s=0.02)
 MANY = [f"m-{number:03}" for number in range(50)]
 
 
@@ -650,13 +652,17 @@ def listed(*answers: str | Exception, foreign: int = 0, names: Sequence[str] = M
     return service
 
 
+def patient(service: Service) -> TranscriptWatcher:
+    return TranscriptWatcher(service, uniform=lambda low, high: high)
+
+
 @pytest.fixture
 def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "_LEAST_INTERVAL_S", 0.02)
     monkeypatch.setattr(sweeps, "_PAGE_S", 0.001)
 
 
-def wait_for(watcher: TranscriptWatcher, names: Sequence[str], schedule: PollSchedule = SOON) -> list[str]:
+def wait_for(watcher: TranscriptWatcher, names: Sequence[str], schedule: PollSchedule = SWEPT) -> list[str]:
     async def main() -> list[str]:
         return list(await asyncio.gather(*(watcher.ended(name, schedule) for name in names)))
 
@@ -665,7 +671,7 @@ def wait_for(watcher: TranscriptWatcher, names: Sequence[str], schedule: PollSch
 
 def test_many_are_looked_for_by_the_list_and_none_by_itself(quick_sweeps: None) -> None:
     service = listed("processing", "completed")
-    assert wait_for(TranscriptWatcher(service), MANY) == ["completed"] * len(MANY)
+    assert wait_for(patient(service), MANY) == ["completed"] * len(MANY)
     assert service.asked == []
     assert 2 <= len(service.pages) <= 6
 
@@ -673,7 +679,7 @@ def test_many_are_looked_for_by_the_list_and_none_by_itself(quick_sweeps: None) 
 def test_each_is_told_its_own_end(quick_sweeps: None) -> None:
     service = listed("completed")
     service.answers["m-007"] = ["error"]
-    ends = dict(zip(MANY, wait_for(TranscriptWatcher(service), MANY), strict=True))
+    ends = dict(zip(MANY, wait_for(patient(service), MANY), strict=True))
     assert ends.pop("m-007") == "error"
     assert set(ends.values()) == {"completed"}
 
@@ -681,7 +687,7 @@ def test_each_is_told_its_own_end(quick_sweeps: None) -> None:
 def test_a_sweep_reads_on_under_the_transcripts_of_strangers(quick_sweeps: None) -> None:
     service = listed("completed", foreign=30)
     service.page_rows = 20
-    assert set(wait_for(TranscriptWatcher(service), MANY)) == {"completed"}
+    assert set(wait_for(patient(service), MANY)) == {"completed"}
     assert service.asked == []
 
 
@@ -690,19 +696,19 @@ def test_what_is_not_in_the_list_is_asked_for_by_itself(quick_sweeps: None) -> N
     assert service.rows is not None
     service.rows.remove("m-003")
     service.answers["m-003"] = ["completed"]
-    assert set(wait_for(TranscriptWatcher(service), MANY)) == {"completed"}
+    assert set(wait_for(patient(service), MANY)) == {"completed"}
     assert {name for _, name in service.asked} == {"m-003"}
 
 
 def test_a_list_that_fails_now_and_then_holds_up_nobody(quick_sweeps: None, short_pauses: list[int]) -> None:
     service = listed("processing", "completed")
     service.answers["m-000"] = [ServerError("500"), "processing", "completed"]
-    assert set(wait_for(TranscriptWatcher(service), MANY)) == {"completed"}
+    assert set(wait_for(patient(service), MANY)) == {"completed"}
 
 
 def test_a_list_that_cannot_be_used_is_not_asked_for_again_and_again() -> None:
     service = Service.alike(MANY, "processing", "completed")
-    assert set(wait_for(TranscriptWatcher(service), MANY)) == {"completed"}
+    assert set(wait_for(patient(service), MANY)) == {"completed"}
     assert len(service.pages) == 1
     assert {name for _, name in service.asked} == set(MANY)
 
@@ -712,8 +718,8 @@ def test_a_refused_key_ends_all_waits_of_a_sweep() -> None:
     service.answers["m-000"] = [AuthenticationError("401")]
 
     async def main() -> list[Any]:
-        watcher = TranscriptWatcher(service)
-        waits = (watcher.ended(name, SOON) for name in MANY)
+        watcher = patient(service)
+        waits = (watcher.ended(name, SWEPT) for name in MANY)
         return list(await asyncio.gather(*waits, return_exceptions=True))
 
     assert all(isinstance(each, AuthenticationError) for each in run(main()))
@@ -721,17 +727,17 @@ def test_a_refused_key_ends_all_waits_of_a_sweep() -> None:
 
 def test_a_sweep_tells_nobody_before_the_first_look_is_due(quick_sweeps: None) -> None:
     service = listed("completed", names=[*MANY, "late"])
-    later = PollSchedule(first_s=0.5, least_s=0.01, most_s=0.02)
+    later = PollSchedule(first_s=1.0, least_s=0.01, most_s=0.02)
 
     async def main() -> float:
-        watcher, began = TranscriptWatcher(service), time.monotonic()
-        waits = [asyncio.create_task(watcher.ended(name, SOON)) for name in MANY]
+        watcher, began = patient(service), time.monotonic()
+        waits = [asyncio.create_task(watcher.ended(name, SWEPT)) for name in MANY]
         await watcher.ended("late", later)
         seconds = time.monotonic() - began
         await asyncio.gather(*waits)
         return seconds
 
-    assert run(main()) >= 0.5
+    assert run(main()) >= 1.0
 
 
 # Many at once --------------------------------------------------------------------------------------------------------
@@ -742,8 +748,8 @@ def test_one_waiter_is_woken_when_enough_of_many_have_ended(quick_sweeps: None) 
     for name in MANY[:20]:
         service.answers[name] = ["processing", "completed"]
     ended: set[str] = set()
-    watcher = TranscriptWatcher(service)
-    run(watcher.some_ended(MANY, SOON, 20, ended))
+    watcher = patient(service)
+    run(watcher.some_ended(MANY, SWEPT, 20, ended))
     assert ended == set(MANY[:20])
     until(lambda: not watcher_threads())
 
@@ -755,8 +761,8 @@ def test_what_had_ended_is_known_when_the_wait_is_cut_short(quick_sweeps: None) 
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await TranscriptWatcher(service).some_ended(MANY, SOON, 10, ended)
+            async with asyncio.timeout(2):
+                await patient(service).some_ended(MANY, SWEPT, 10, ended)
 
     run(main())
     assert ended == {"m-001"}
@@ -765,18 +771,18 @@ def test_what_had_ended_is_known_when_the_wait_is_cut_short(quick_sweeps: None) 
 def test_one_of_many_that_cannot_be_read_counts_as_ended(quick_sweeps: None) -> None:
     service = Service.alike(MANY[:5], RequestError("gone"))
     ended: set[str] = set()
-    run(TranscriptWatcher(service).some_ended(MANY[:5], SOON, 5, ended))
+    run(patient(service).some_ended(MANY[:5], SWEPT, 5, ended))
     assert ended == set(MANY[:5])
 
 
 def test_a_refused_key_ends_the_wait_for_many() -> None:
     service = Service.alike(MANY[:5], BalanceError("empty"))
     with pytest.raises(BalanceError):
-        run(TranscriptWatcher(service).some_ended(MANY[:5], SOON, 5, set()))
+        run(patient(service).some_ended(MANY[:5], SWEPT, 5, set()))
 
 
 def test_enough_that_had_ended_before_costs_nothing() -> None:
     service = Service()
-    run(TranscriptWatcher(service).some_ended(["a", "b"], SOON, 1, {"a"}))
+    run(patient(service).some_ended(["a", "b"], SWEPT, 1, {"a"}))
     assert not service.asked
     assert not service.pages
