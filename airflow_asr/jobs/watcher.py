@@ -85,7 +85,7 @@ class TranscriptWatcher:
         self._row = FailureRow()
         self._sweeps = Sweeps()
         self._awaits_sweep = False
-        self._put_off: set[Watch] = set()
+        self._put_off: dict[str, Watch] = {}
         """What is due and waits for the next sweep."""
 
     @classmethod
@@ -212,7 +212,7 @@ class TranscriptWatcher:
             self._sweeps.hasten()
             self._awaits_sweep = True
             self._watches.enqueue(watch, max(self._sweeps.next_at, now) + self._sweeps.interval_s)
-            self._put_off.add(watch)
+            self._put_off.setdefault(watch.transcript_id, watch)
         return taken
 
     def _sweeping(self, now: float) -> bool:
@@ -301,7 +301,7 @@ class TranscriptWatcher:
     def _look_at_put_off(self) -> None:
         """Ask for those whose turn it was: too few others may be looked at by now for a sweep to pay."""
         with self._changed:
-            lone = [watch for watch in self._put_off if watch in self._watches]
+            lone = [watch for watch in self._put_off.values() if watch in self._watches]
             self._put_off.clear()
             self._awaits_sweep = False
         for watch in lone:
@@ -371,7 +371,7 @@ class TranscriptWatcher:
             log.warning("%s Each transcript is asked for by itself.", error)
         self._sweeps.failed(now, self._uniform, usable=False)
         with self._changed:
-            for watch in self._put_off:
+            for watch in self._put_off.values():
                 if watch in self._watches:
                     self._watches.enqueue(watch, now)
             self._put_off.clear()
