@@ -14,7 +14,7 @@ from benchmarks import peers
 from benchmarks.report import ROOT, peak_memory_mb
 from benchmarks.stand_in import LIST, STATUS, StandIn
 
-PROCESS_S = (7.0, 17.0)
+PROCESS_S = (6.0, 13.0)
 HISTORY = 2000
 _LAG_STEP_S = 0.05
 _START_STEP_S = 0.05

@@ -1,8 +1,9 @@
 """Measures what it costs to wait for many transcripts in one process, and how soon their ends are noticed.
 
 Each cell is a process of its own with a stand-in of its own; 100 and 1,000 transcripts are measured side by side, and
-10,000 alone. The floor, this package and a trigger per job are measured anew in each round, one after the other; the
-others once, for orientation. Run it as ``python -m benchmarks.waiting [--sizes 100 1000] [--rounds 5]``.
+10,000 alone, but for the long waits. The floor, this package and a trigger per job are measured anew in each round, one
+after the other; the others once, for orientation. Run it as
+``python -m benchmarks.waiting [--sizes 100 1000 10000] [--rounds 5]``.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def main() -> int:
 
 def _measure(subject: Subject, sizes: Sequence[int], cells: Cells) -> None:
     sizes = [size for size in sizes if size <= subject.most]
-    small = [size for size in sizes if size <= _SIDE_BY_SIDE]
-    for together in [small, *([size] for size in sizes if size > _SIDE_BY_SIDE)]:
+    small = [size for size in sizes if size <= _SIDE_BY_SIDE or subject is BY_DEFAULT]
+    for together in [small, *([size] for size in sizes if size not in small)]:
         with ThreadPoolExecutor(max(len(together), 1)) as threads:
             for size, cell in zip(
                 together,
