@@ -18,6 +18,7 @@ from airflow_asr.hooks.assemblyai import AssemblyAIHook, client_of
 from airflow_asr.jobs.batch.limits import MOST_IN_FLIGHT as MOST_IDS
 from airflow_asr.jobs.schedule import PollSchedule
 from airflow_asr.jobs.watcher import TranscriptWatcher
+from airflow_asr.triggers.connections import Reading, reading_of
 
 log = logging.getLogger(__name__)
 
@@ -184,8 +185,10 @@ async def watch(conn_id: str, wait: Callable[[TranscriptWatcher], Awaitable[str]
             deferral.
     """
     refused: str | None = None
+    reading: Reading | None = None
     while True:
-        client = await _client(conn_id)
+        reading = reading_of(conn_id, but=reading)
+        client = await _client(conn_id, reading)
         if client is None:
             await asyncio.sleep(pause_s)
             return None
@@ -203,14 +206,13 @@ async def watch(conn_id: str, wait: Callable[[TranscriptWatcher], Awaitable[str]
             return None
 
 
-async def _client(conn_id: str) -> AssemblyAIClient | None:
+async def _client(conn_id: str, reading: Reading) -> AssemblyAIClient | None:
     """Return a client that does not retry by itself; None if the Connection cannot be had or used.
 
     Raising would fail the task without a word about its transcripts. The worker meets the same trouble and names it.
     """
     try:
-        connection = await AssemblyAIHook.aget_connection(conn_id)
-        return client_of(connection, retry=NO_RETRY)
+        return client_of(await reading.connection(), retry=NO_RETRY)
     except Exception as error:
         log.warning("Connection %r cannot be used here: %s", conn_id, redact(str(error)))
         return None

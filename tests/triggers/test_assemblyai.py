@@ -167,6 +167,48 @@ def test_a_wrong_key_is_tried_once_and_the_rest_left_to_the_worker(
     assert len(service.requests) == 1
 
 
+def test_triggers_that_begin_together_read_the_connection_once_and_once_more_after_a_refusal(
+    service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [KEY, NEW_KEY]
+    read: list[str] = []
+
+    async def aget_connection(conn_id: str) -> Connection:
+        await asyncio.sleep(0.01)
+        read.append(keys[len(read)])
+        extra = json.dumps({"base_url": service.url})
+        return Connection(conn_id=conn_id, conn_type="assemblyai", password=read[-1], extra=extra)
+
+    monkeypatch.setattr(AssemblyAIHook, "aget_connection", aget_connection)
+    service.json({"error": "Invalid API key"}, 401).json({"id": "t-1", "status": "completed"})
+
+    async def main() -> list[Any]:
+        async with asyncio.timeout(20):
+            first = asyncio.ensure_future(anext(trigger().run()))
+            others = [asyncio.ensure_future(anext(trigger().run())) for _ in range(20)]
+            await asyncio.sleep(0)
+            first.cancel()  # It began the reading, and the others go on with it.
+            return [event.payload for event in await asyncio.gather(*others)]
+
+    assert asyncio.run(main()) == [{"transcript_id": "t-1", "status": "completed"}] * 20
+    assert read == keys
+
+
+def test_a_connection_that_could_not_be_read_is_read_again(
+    service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.json({"id": "t-1", "status": "completed"})
+    connection = {"conn_type": "assemblyai", "password": KEY, "extra": {"base_url": service.url}}
+
+    async def main() -> list[Any]:
+        missing = trigger(assemblyai_conn_id="made_later")
+        before = [event.payload async for event in missing.run()]
+        monkeypatch.setenv("AIRFLOW_CONN_MADE_LATER", json.dumps(connection))
+        return before + [event.payload async for event in missing.run()]
+
+    assert [payload["status"] for payload in asyncio.run(main())] == ["unavailable", "completed"]
+
+
 def test_triggers_of_one_account_share_the_requests(service: ScriptedService) -> None:
     service.json({"id": "t-1", "status": "processing"}).json({"id": "t-1", "status": "completed"})
 
