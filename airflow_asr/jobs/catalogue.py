@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Self
 from airflow_asr.jobs.files import unreadable
 from airflow_asr.jobs.listing import list_files
 from airflow_asr.jobs.manifest import ManifestRow, as_bytes
-from airflow_asr.jobs.outputs import EXTENSIONS, read_receipt
+from airflow_asr.jobs.outputs import EXTENSIONS
+from airflow_asr.jobs.receipts import OWN_FOLDER, read_receipt
 
 if TYPE_CHECKING:
     from upath import UPath
 
-_RECEIPTS = "_asr"
 # Of an input that failed through its own fault, the same would come out again.
 _THEIR_OWN_FAULT = ("input", "policy")
 
@@ -109,7 +109,7 @@ class Catalogue:
 
     def _list(self) -> None:
         """List the folder and that of its receipts, and no other: there may be one for each day of years in it."""
-        for folder, before in ((self._folder, ""), (self._folder / _RECEIPTS, f"{_RECEIPTS}/")):
+        for folder, before in ((self._folder, ""), (self._folder / OWN_FOLDER, f"{OWN_FOLDER}/")):
             start = len(folder.path.rstrip("/")) + 1
             try:
                 found = list_files(folder, depth=0)
@@ -137,7 +137,7 @@ class Catalogue:
 
     def _of_receipt(self, base: str, fp: str) -> ManifestRow | None:
         """Return the row of an input that only its receipt tells of: a task for it alone wrote it, or a batch died."""
-        name = f"{_RECEIPTS}/{base}.json"
+        name = f"{OWN_FOLDER}/{base}.json"
         receipt = read_receipt(self._folder / name) if self._size(name) is not None else None
         if receipt is None or receipt["fingerprint"] != fp:
             return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_asr.api.errors import OutputError
 
@@ -60,6 +61,23 @@ def _unwritable(path: UPath, error: Exception) -> OutputError:
 def unreadable(path: UPath, error: Exception) -> OutputError:
     """Return the error for storage that cannot be read."""
     return OutputError(f"{path} could not be read ({type(error).__name__}: {error}). Check the output's Connection.")
+
+
+def read_json(path: UPath) -> Any:
+    """Return what a JSON file holds; None if it is none.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OutputError: the storage cannot be asked.
+    """
+    try:
+        return json.loads(path.fs.cat_file(path.path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(str(path)) from None
+    except (ValueError, RecursionError):
+        return None
+    except Exception as error:
+        raise unreadable(path, error) from None
 
 
 def names_in(folder: UPath) -> list[str]:

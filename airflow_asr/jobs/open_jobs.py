@@ -18,7 +18,7 @@ from airflow_asr.api.errors import AssemblyAIError, OutputError
 from airflow_asr.api.fields import number
 from airflow_asr.api.ids import is_id
 from airflow_asr.jobs.batch.ledger import windows_in
-from airflow_asr.jobs.files import names_in, remove, unreadable, write_file
+from airflow_asr.jobs.files import names_in, read_json, remove, write_file
 from airflow_asr.jobs.records import RECORD_VERSION, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -137,13 +137,9 @@ class OpenJobs:
             return None
         path = self._folder / name
         try:
-            found: Any = json.loads(path.fs.cat_file(path.path))
+            found = read_json(path)
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError):
-            found = None
-        except Exception as error:
-            raise unreadable(path, error) from None
         if not _is_record(found):
             # It may stand for a job that is paid for.
             raise OutputError(

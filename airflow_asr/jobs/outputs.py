@@ -13,16 +13,16 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import InvalidReplyError, OutputError, RequestError
-from airflow_asr.api.ids import is_id
 from airflow_asr.api.redaction import redact_url
 from airflow_asr.api.transcript import Transcript
-from airflow_asr.jobs.files import write_file
+from airflow_asr.jobs.files import unreadable, write_file
 from airflow_asr.jobs.names import safe_name
 from airflow_asr.jobs.open_jobs import OpenJobs
+from airflow_asr.jobs.receipts import OWN_FOLDER, RECEIPT_VERSION, FileRecord, Receipt, read_receipt
 from airflow_asr.jobs.results import TranscriptSummary, fitting
 from airflow_asr.jobs.storage import storage_errors
 
@@ -41,28 +41,9 @@ EXTENSIONS = {
 }
 """The formats that can be written, and the ends of their files' names."""
 
-_RECEIPT_VERSION = 1
-_RECEIPTS = "_asr"
 _WRITABLE = "_writable"
 _LONGEST_FOLDER = 1500  # As JSON. Each output's URI begins with it.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-
-
-class FileRecord(TypedDict):
-    """One file of a receipt."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-class Receipt(TypedDict):
-    """What was written for one audio."""
-
-    v: int
-    fingerprint: str | None
-    summary: TranscriptSummary
-    files: dict[str, FileRecord]
 
 
 def checked_formats(formats: object) -> tuple[str, ...]:
@@ -108,7 +89,7 @@ class Outputs:
     @property
     def own_folder(self) -> UPath:
         """The sub-folder for what is no output."""
-        return self.folder / _RECEIPTS
+        return self.folder / OWN_FOLDER
 
     def receipt(self, fp: str) -> Receipt | None:
         """Return what was written for this very input before, as far as it is still there; None if nothing was."""
@@ -132,7 +113,7 @@ class Outputs:
             OutputError: nothing can be written there.
         """
         try:
-            write_file(self.folder / _RECEIPTS / _WRITABLE, b"")
+            write_file(self.folder / OWN_FOLDER / _WRITABLE, b"")
         except OutputError as error:
             raise OutputError(f"{error} Nothing was submitted, and nothing paid for.") from None
 
@@ -156,7 +137,7 @@ class Outputs:
         earlier = self.receipt(fp) if fp else None
         if earlier is not None and earlier["summary"]["transcript_id"] == transcript.id:
             files = {**earlier["files"], **files}
-        receipt = Receipt(v=_RECEIPT_VERSION, fingerprint=fp, summary=summary, files=files)
+        receipt = Receipt(v=RECEIPT_VERSION, fingerprint=fp, summary=summary, files=files)
         self._put(self._receipt_path(), _json(receipt), transcript.id)
         return receipt
 
@@ -174,39 +155,7 @@ class Outputs:
         return self.folder / f"{self.base}.{EXTENSIONS[output_format]}"
 
     def _receipt_path(self) -> UPath:
-        return self.folder / _RECEIPTS / f"{self.base}.json"
-
-
-def read_receipt(path: UPath) -> Receipt | None:
-    """Return a receipt; None if there is none, or none that can be read."""
-    try:
-        receipt: Any = json.loads(path.fs.cat_file(path.path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, RecursionError):
-        receipt = None
-    except Exception as error:
-        raise unreadable(path, error) from None
-    if not _is_receipt(receipt):
-        log.warning("%s is no receipt of this version; it is ignored.", path)
-        return None
-    return receipt  # type: ignore[no-any-return]
-
-
-def _is_receipt(found: Any) -> bool:
-    """Say whether it has the form of a receipt: what is in the folder may be damaged, or not ours."""
-    if not isinstance(found, dict) or found.get("v") != _RECEIPT_VERSION or "fingerprint" not in found:
-        return False
-    files, summary = found.get("files"), found.get("summary")
-    return (
-        isinstance(files, dict)
-        and bool(files)
-        and all(isinstance(each, dict) and each.keys() >= FileRecord.__required_keys__ for each in files.values())
-        and isinstance(summary, dict)
-        and summary.keys() >= TranscriptSummary.__required_keys__
-        and is_id(summary["transcript_id"])
-        and isinstance(summary["audio"], str | None)
-    )
+        return self.folder / OWN_FOLDER / f"{self.base}.json"
 
 
 def output_folder(output_path: object, open_path: Callable[[str], UPath], *, partition: str | None = None) -> UPath:
@@ -281,7 +230,7 @@ def verify(outputs: Mapping[str, str], open_path: Callable[[str], UPath]) -> Non
     for output_format, uri in outputs.items():
         path = open_path(uri)
         base = path.name.removesuffix(f".{EXTENSIONS.get(output_format, output_format)}")
-        receipt = read_receipt(path.parent / _RECEIPTS / f"{base}.json")
+        receipt = read_receipt(path.parent / OWN_FOLDER / f"{base}.json")
         file = receipt["files"].get(output_format) if receipt else None
         if file is None:
             raise OutputError(f"{uri} has no receipt, so nobody can tell whether it is whole.")
@@ -305,11 +254,6 @@ def size_of(path: UPath) -> int | None:
         return None
     except Exception as error:
         raise unreadable(path, error) from None
-
-
-def unreadable(path: UPath, error: Exception) -> OutputError:
-    """Return the error for storage that cannot be read."""
-    return OutputError(f"{path} could not be read ({type(error).__name__}: {error}). Check the output's Connection.")
 
 
 def _reply(transcript: Transcript) -> Mapping[str, Any]:

@@ -24,7 +24,8 @@ from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import AssemblyAIError, InputError, OutputError, RequestError
 from airflow_asr.api.transcript import Transcript
 from airflow_asr.jobs.names import output_name, safe_name
-from airflow_asr.jobs.outputs import Outputs, output_folder, read_receipt, verify
+from airflow_asr.jobs.outputs import Outputs, output_folder, verify
+from airflow_asr.jobs.receipts import read_receipt
 from airflow_asr.jobs.results import summarise
 from airflow_asr.jobs.source import UrlAudio, find_audio
 from tests.hostile import replies

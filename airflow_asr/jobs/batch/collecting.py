@@ -22,7 +22,7 @@ from airflow_asr.jobs.archive import ArchiveItem
 from airflow_asr.jobs.batch.desk import Desk, Flight, Todo
 from airflow_asr.jobs.batch.plan import Plan
 from airflow_asr.jobs.batch.rows import Rows
-from airflow_asr.jobs.outputs import Receipt
+from airflow_asr.jobs.receipts import Receipt
 from airflow_asr.jobs.results import TranscriptSummary, summarise
 from airflow_asr.jobs.search import HORIZON_S
 

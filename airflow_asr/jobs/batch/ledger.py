@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from airflow_asr.api.errors import OutputError
 from airflow_asr.api.fields import number
 from airflow_asr.api.ids import is_id
-from airflow_asr.jobs.files import names_in, remove, unreadable, write_file
+from airflow_asr.jobs.files import names_in, read_json, remove, unreadable, write_file
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -240,13 +240,9 @@ def _window(folder: UPath, name: str, news: Sequence[str]) -> Window | None:
 
 def _read(path: UPath) -> Any:
     try:
-        found = json.loads(path.fs.cat_file(path.path))
+        found = read_json(path)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
-        found = None
-    except Exception as error:
-        raise unreadable(path, error) from None
     if not isinstance(found, dict) or found.get("v") != _VERSION or not (_is_window(found) or _is_news(found)):
         raise OutputError(
             f"{path} is no record of this version, so nobody can tell whether jobs are under way. Nothing was "

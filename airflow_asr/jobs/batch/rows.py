@@ -11,7 +11,7 @@ from airflow_asr.jobs.archive import ArchiveItem
 from airflow_asr.jobs.batch.desk import Desk
 from airflow_asr.jobs.batch.plan import PART
 from airflow_asr.jobs.manifest import ManifestRow, read_rows
-from airflow_asr.jobs.outputs import Receipt
+from airflow_asr.jobs.receipts import Receipt
 from airflow_asr.jobs.results import TranscriptSummary
 
 log = logging.getLogger(__name__)
