@@ -115,7 +115,8 @@ class OtherRuns:
         Raises:
             OutputError: the folder cannot be read.
         """
-        self.learn(self._desk.ledger.names())
+        names = self._desk.ledger.names()
+        self.learn(name for name in names if not self._desk.ledger.ours(name))
         found = []
         for index, (job, item) in enumerate(zip(window.jobs, items, strict=True)):
             theirs = self.claim(item, job["fp"], job["base"], job["prior"])
