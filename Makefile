@@ -34,7 +34,7 @@ check: $(VENV)/.dev-is-installed ## Check style and types.
 	@$(BIN)/ruff format -q --check
 	@$(BIN)/mypy --strict $(SOURCES)
 
-faults: $(VENV)/.dev-is-installed ## Kill what can be killed, and count what it costs: 20 minutes or more.
+faults: $(VENV)/.dev-is-installed ## Kill what can be killed, and count what it costs: half an hour.
 	@$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.dev-is-installed ## Measure what the README says, on this machine.
