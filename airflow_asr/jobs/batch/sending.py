@@ -192,49 +192,48 @@ class Sending:
         self._settle(window, requests)
 
     def _settle(self, window: Window, requests: dict[Future[str], tuple[Todo, Flight]]) -> None:
+        """Note how each request ended, and decide how to go on."""
         again: list[Todo] = []
-        stop: AssemblyAIError | None = None
+        refused: list[tuple[Todo, AssemblyAIError]] = []
         failure: AssemblyAIError | None = None
         accepted = 0
         self._count(len(requests))
         for future, (todo, flight) in requests.items():
-            fp = todo.fp
             try:
-                transcript_id = window.ids[fp] = future.result()
+                transcript_id = window.ids[todo.fp] = future.result()
             except SubmitOutcomeUnknownError as error:
                 log.warning("%s: %s", todo.item.shown, error)
                 failure = error
-                continue
             except AssemblyAIError as error:
-                window.rejected.add(fp)
+                window.rejected.add(todo.fp)
                 self._desk.land(flight, None)
                 if isinstance(error, _LateError | RateLimitError | UnreachableError):
                     failure = error
                     again.append(todo)
-                    continue
-                stop = stop or self._must_stop(todo, error)
-                if stop is None:
-                    self._rows.failed(todo.item, fp, error)
-                continue
-            accepted += 1
-            self._desk.fly(flight, transcript_id)
+                else:
+                    refused.append((todo, error))
+            else:
+                accepted += 1
+                self._desk.fly(flight, transcript_id)
         self._desk.state["submitted"] += accepted
         self._desk.ledger.tell(window)
         self._plan.put_back(again)
         for todo in again:
             self._desk.reserve(todo.item, todo.fp)
-        if stop is not None:
-            raise stop
+        self._refuse(refused)
         if failure is not None:
             self._pause(failure, accepted)
 
-    def _must_stop(self, todo: Todo, error: AssemblyAIError) -> AssemblyAIError | None:
-        """Return the error if every other recording would meet it, too."""
-        if isinstance(error, AccountError):
-            return error
-        if isinstance(error, RequestError) and not todo.item.config and not self._desk.state["submitted"]:
-            return error.concerning(todo.item.location)
-        return None
+    def _refuse(self, refused: list[tuple[Todo, AssemblyAIError]]) -> None:
+        """Note as failed what the service does not take; raise where it would take no other, either."""
+        for todo, error in refused:
+            if isinstance(error, AccountError):
+                raise error
+            # Nothing was ever accepted, so it is what all have in common, most likely.
+            if isinstance(error, RequestError) and not todo.item.config and not self._desk.state["submitted"]:
+                raise error.concerning(todo.item.shown)
+        for todo, error in refused:
+            self._rows.failed(todo.item, todo.fp, error)
 
     def _pause(self, failure: AssemblyAIError, accepted: int) -> None:
         """Wait before the next window as long as the service asks, and longer while it accepts nothing."""
