@@ -16,6 +16,7 @@ from airflow_asr.api.sentences import ends_sentence
 from airflow_asr.api.spans import Span
 from asr_examples.call_recordings import Recording
 from asr_examples.call_tables import CallRow, CallRows, DoubtfulRow, PhraseRow, SpeakerRow, TurnRow
+from asr_examples.phrases import key_phrases
 
 if TYPE_CHECKING:
     from airflow_asr.api.spans import Turn
@@ -29,12 +30,6 @@ _PHRASES = 8
 _DOUBTFUL = 5
 _SURE = 0.9  # Passages above this mean confidence are not worth a listener's time.
 _LONGEST_SENTENCE = 40  # Words, where a service writes no full stops.
-# They open and close every call, and tell nothing of it.
-_COURTESIES = {
-    *("afternoon", "bye", "calling", "course", "evening", "fine", "good", "goodbye", "great", "hello", "help", "hey"),
-    *("hi", "look", "moment", "morning", "name", "okay", "perfect", "please", "problem", "sir", "madam", "sorry"),
-    *("speak", "speaking", "sure", "thank", "thanks", "welcome", "yeah", "yes"),
-}
 
 Times = tuple[int, int]
 """Start and end in milliseconds."""
@@ -187,27 +182,10 @@ def _speaker_rows(call_id: str, spoken: Mapping[str, Sequence[Times]], turns: Se
 
 
 def _phrase_rows(call_id: str, turns: Sequence[_Turn], language_code: str | None) -> list[PhraseRow]:
-    """Return the phrases that tell most, without those that are part of a better one."""
     # By turns: the text of the whole call mixes the words of people who speak at once.
     text = "\n".join(turn.said.text for turn in turns)
-    rows: list[PhraseRow] = []
-    for phrase, score in _extractor((language_code or "en")[:2].lower()).extract_keywords(text):
-        words = set(phrase.casefold().split())
-        if any(words <= set(row.phrase.casefold().split()) for row in rows):
-            continue
-        # YAKE's own score is 0 for what could not tell more, and grows without end.
-        rows.append(PhraseRow(call_id, phrase, round(1 / (1 + float(score)), 4), _mentions(phrase, text)))
-    return rows[:_PHRASES]
-
-
-@cache
-def _extractor(language: str) -> Any:
-    import yake
-
-    extractor = yake.KeywordExtractor(lan=language, n=3, top=3 * _PHRASES, dedupLim=0.7)
-    if language == "en":
-        extractor.stopword_set |= _COURTESIES
-    return extractor
+    found = key_phrases(text, language_code, _PHRASES)
+    return [PhraseRow(call_id, phrase, score, _mentions(phrase, text)) for phrase, score in found]
 
 
 def _mentions(phrase: str, text: str) -> int:
