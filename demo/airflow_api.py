@@ -128,11 +128,13 @@ class AirflowApi:
 
         self._wait(found, bool, timeout_s, lambda _: f"There is no DAG {dag_id!r}: {why()}")
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, name: str = "manual") -> str:
-        """Start a run and return its id, which begins with ``name``."""
+    def trigger(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, name: str = "manual", partition: str | None = None
+    ) -> str:
+        """Start a run, of a partition if one is named, and return its id, which begins with ``name``."""
         # With an id of our own, trying again cannot start a second run.
         run_id = f"{name}__{uuid.uuid4().hex[:12]}"
-        body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id}
+        body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id, "partition_key": partition}
         try:
             self.request("POST", f"dags/{dag_id}/dagRuns", json=body)
         except AirflowApiError as error:

@@ -164,12 +164,19 @@ class AirflowStack:
         Raises:
             ProcessError: it failed; with what it said.
         """
-        command = [sys.executable, "-P", str(script), *arguments]
+        return self._run(script.name, [str(script), *arguments], timeout_s)
+
+    def command(self, *arguments: str, timeout_s: float = 120.0) -> str:
+        """Run ``airflow`` on the command line, and return what it printed. Errors as for :meth:`run_script`."""
+        return self._run(f"airflow {' '.join(arguments)}", ["-m", "airflow", *arguments], timeout_s)
+
+    def _run(self, name: str, arguments: list[str], timeout_s: float) -> str:
+        command = [sys.executable, "-P", *arguments]
         done = subprocess.run(
             command, env=self._env, cwd=self.home, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         if done.returncode:
-            raise ProcessError(f"{script.name} ended with exit code {done.returncode}.\n{done.stderr[-2000:]}")
+            raise ProcessError(f"{name} ended with exit code {done.returncode}.\n{done.stdout}\n{done.stderr[-2000:]}")
         return done.stdout
 
     def let_go(self) -> None:
