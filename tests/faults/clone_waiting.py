@@ -1,7 +1,7 @@
 """Copies a deferred task instance, with its run, once for each transcript id in a file. Runs with Airflow's settings.
 
 Mapped tasks would start at about four a second, and each would take a worker's time. The copies can be given another
-trigger than the original's, which takes the same arguments, and some arguments of their own.
+trigger than the original's, which takes the same arguments.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from airflow.utils.session import create_session
 from sqlalchemy import inspect, select, text
 
 
-def main(dag_id: str, run_id: str, ids: list[str], classpath: str | None, arguments: dict[str, Any]) -> None:
+def main(dag_id: str, run_id: str, ids: list[str], classpath: str | None) -> None:
     with create_session() as session:
         instance = session.scalars(select(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id)).one()
         model = session.get(Trigger, instance.trigger_id)
         assert model is not None, "It is not deferred."
-        kwargs = {**model.kwargs, **arguments}
-        triggers = [Trigger(classpath or model.classpath, {**kwargs, "transcript_id": each}) for each in ids]
+        path = classpath or model.classpath
+        triggers = [Trigger(path, {**model.kwargs, "transcript_id": each}) for each in ids]
         session.add_all(triggers)
         session.flush()
         runs = _copy("dag_run", DagRun, {"id": None, "run_id": ":name", "conf": "CAST(:conf AS json)"})
@@ -49,10 +49,4 @@ def _copy(table: str, model: Any, changed: dict[str, str | None]) -> str:
 
 if __name__ == "__main__":
     dag, run, file, *other = sys.argv[1:]
-    main(
-        dag,
-        run,
-        json.loads(Path(file).read_text()),
-        other[0] if other else None,
-        json.loads(other[1] if other else "{}"),
-    )
+    main(dag, run, json.loads(Path(file).read_text()), other[0] if other else None)
