@@ -13,8 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_asr.api.client import AssemblyAIClient
 from airflow_asr.api.errors import AccountError, AssemblyAIError
 from airflow_asr.api.redaction import redact
-from airflow_asr.api.retry import NO_RETRY
-from airflow_asr.hooks.assemblyai import AssemblyAIHook, client_of
+from airflow_asr.hooks.assemblyai import AssemblyAIHook
 from airflow_asr.jobs.batch.limits import MOST_IN_FLIGHT as MOST_IDS
 from airflow_asr.jobs.schedule import PollSchedule
 from airflow_asr.jobs.watcher import TranscriptWatcher
@@ -193,7 +192,6 @@ async def watch(conn_id: str, wait: Callable[[TranscriptWatcher], Awaitable[str]
             await asyncio.sleep(pause_s)
             return None
         account, watcher = client.account, TranscriptWatcher.shared(client)
-        del client  # The watcher has its own, and a thousand waits need no session each.
         if account == refused:
             return None
         try:
@@ -212,7 +210,7 @@ async def _client(conn_id: str, reading: Reading) -> AssemblyAIClient | None:
     Raising would fail the task without a word about its transcripts. The worker meets the same trouble and names it.
     """
     try:
-        return client_of(await reading.connection(), retry=NO_RETRY)
+        return await reading.client()
     except Exception as error:
         log.warning("Connection %r cannot be used here: %s", conn_id, redact(str(error)))
         return None
