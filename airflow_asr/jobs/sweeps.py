@@ -18,8 +18,10 @@ _LEAST_WATCHED = 10  # For fewer, the list is no gain that anybody would notice.
 _LEAST_INTERVAL_S = 3.0
 _SHARE_OF_AGE = 0.1
 _MOST_INTERVAL_S = 15.0  # A sweep is so cheap that nobody needs to be told much later than that.
-# A page takes some milliseconds of a core, so ten a second stay within a few percent of it.
+# A page takes some milliseconds of a core, so ten a second stay within a few percent of it. Up to some seconds between
+# two sweeps nobody minds, so that a thousand or two of them cost even less.
 _PAGE_S = 0.1
+_EASY_PAGE_S, _EASY_S = 0.5, 5.0
 _JITTER = 0.1
 _FAILURES = 5
 _UNUSABLE_S = 600.0
@@ -54,7 +56,7 @@ class Sweeps:
             watched: transcripts that the last sweep came upon, or that it could not have.
             now: the time, by the watcher's clock.
         """
-        if watched < _LEAST_WATCHED or now < self.off_until:
+        if watched < (_LEAST_WATCHED if not self.pages else 1) or now < self.off_until:
             return False
         pages = self.pages or math.ceil(watched / PAGE_ROWS)
         return pages / self.interval_s < watched / self.mean_interval_s
@@ -85,16 +87,23 @@ class Sweeps:
         self.pages = pages
         self.failures = 0
         self.mean_interval_s = max(mean_s, 0.001)
-        by_age_s = min(max(_LEAST_INTERVAL_S, youngest_s * _SHARE_OF_AGE), _MOST_INTERVAL_S)
+        least_s = max(_LEAST_INTERVAL_S, min(pages * _EASY_PAGE_S, _EASY_S))
+        by_age_s = min(max(least_s, youngest_s * _SHARE_OF_AGE), _MOST_INTERVAL_S)
         wanted = min(by_age_s, max(most_s, 0.001))
         self.interval_s = max(wanted, pages * _PAGE_S) * uniform(1.0, 1.0 + _JITTER)
         self.last_at = now
         self.next_at = now + self.interval_s
 
+    @property
+    def soonest(self) -> float:
+        """When the next may begin at the earliest, however many wait for it."""
+        if self.failures:
+            return self.next_at
+        return min(self.next_at, self.last_at + max(_LEAST_INTERVAL_S, self.pages * _PAGE_S))
+
     def hasten(self) -> None:
         """Make the next one come soon: somebody waits for a first look."""
-        if not self.failures:
-            self.next_at = min(self.next_at, self.last_at + max(_LEAST_INTERVAL_S, self.pages * _PAGE_S))
+        self.next_at = self.soonest
 
     def failed(self, now: float, uniform: Uniform, *, usable: bool = True) -> None:
         """Note a sweep that could not be made, and when to try the next. Meanwhile each is asked for by itself."""

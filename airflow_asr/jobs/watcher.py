@@ -233,8 +233,10 @@ class TranscriptWatcher:
         if due is None:
             return None
         now = self._clock()
-        if self._awaits_sweep and self._sweeping(now):
-            due = min(due, self._sweeps.next_at)
+        if self._sweeping(now):
+            due = max(due, self._sweeps.soonest)  # Whoever's turn comes before would only be put off.
+            if self._awaits_sweep:
+                due = min(due, self._sweeps.next_at)
         return max(due - now, self._paused_until - now, self._budget.wait_s(now), 0.001)
 
     def _look_again(self, watch: Watch, due: float) -> None:
@@ -344,15 +346,19 @@ class TranscriptWatcher:
         """Wait for the next sweep with what this one came upon."""
         now = self._clock()
         with self._changed:
+            sweeping = self._sweeping(now)
             for watch in seen:
                 if watch not in self._watches:
                     continue
-                self._awaits_sweep = True
+                self._awaits_sweep = sweeping
                 self._watches.mark(watch, missing=False)
                 watch.failures = 0
-                after_s = watch.schedule.after(now - watch.began, self._uniform)
+                due = now + watch.schedule.after(now - watch.began, self._uniform)
+                if not sweeping:
+                    self._watches.enqueue(watch, due)  # The last few are asked for by themselves.
+                    continue
                 # Its entry in the queue stays where it is, and is moved when it comes up.
-                watch.due = max(watch.due, now + max(after_s, _COVERED_FOR * self._sweeps.interval_s))
+                watch.due = max(watch.due, due, now + _COVERED_FOR * self._sweeps.interval_s)
 
     def _sweep_failed(self, error: Exception) -> None:
         now = self._clock()

@@ -87,6 +87,7 @@ def test_a_folder_comes_to_text_and_a_manifest_and_costs_nothing_the_second_time
     tmp_path: Path,
     deferrable: bool,
     submissions: Callable[[], int],
+    server: LocalServer,
 ) -> None:
     folder = archive(**{f"call-{number:03}": f"This is call {number}." for number in range(60)})
     output = tmp_path / "text"
@@ -97,8 +98,10 @@ def test_a_folder_comes_to_text_and_a_manifest_and_costs_nothing_the_second_time
     assert Path(found[7]["outputs"]["txt"].removeprefix("file://")).read_text() == "This is call 7.\n"
     assert submissions() == summary["submitted"] == 60
     assert not list((output / "_asr" / "open").iterdir())
+    asked = server.requests()
     again = TaskInstance(task.client, run_id="another").run(transcribe(folder, output, deferrable=deferrable))
     assert (again["completed"], again["new"], submissions()) == (60, 0, 60)
+    assert server.requests() == asked  # Not one request, of any kind.
 
 
 def test_a_bad_recording_is_in_the_manifest_and_the_others_go_on(

@@ -28,7 +28,7 @@ from airflow_asr.jobs.search import HORIZON_S
 
 log = logging.getLogger(__name__)
 
-_THREADS = 8  # A transcript of an hour is ten megabytes in memory.
+_THREADS = 6  # A transcript of an hour is ten megabytes in memory, and as much again while it is written.
 
 
 class _Written(NamedTuple):

@@ -80,6 +80,8 @@ class Reconciling:
 
     def worth_a_look(self) -> bool:
         """Say whether a submission is old enough to be listed by now, if it was accepted."""
+        if not self._desk.unclear:
+            return False  # To tell the service's time may take a request.
         now = self._desk.now()
         return any(now - flight.job["intent_at"] >= _FIRST_LOOK_S for flight in self._desk.unclear.values())
 
