@@ -41,7 +41,7 @@ in the table is never forced into a class: it becomes an UnclassifiedError that 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from airflow_asr.api.redaction import excerpt
 
@@ -167,12 +167,13 @@ class BatchFailuresError(AssemblyAIError):
     Args:
         message: what happened.
         retryable: whether a retry may do better.
+        details: as for every error.
     """
 
     kind = "batch"
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retryable: bool = False, **details: Any) -> None:
+        super().__init__(message, **details)
         self.retryable = retryable  # type: ignore[misc]  # Of this one error.
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -64,15 +64,12 @@ class AssemblyAIHook(BaseHook):
         Raises:
             AccountError, RequestError: the Connection cannot be used; the message says which field.
         """
-        return self.make_client()
+        return client_of(self._connection())
 
-    def make_client(self) -> AssemblyAIClient:
-        """Return a new client, for a thread of its own. Errors as for :attr:`client`."""
-        return client_of(self._connection_once)
-
-    @cached_property
-    def _connection_once(self) -> Connection:
-        return self._connection()
+    def client_maker(self) -> Callable[[], AssemblyAIClient]:
+        """Return what makes clients, for threads of their own. The Connection is read once, and not kept here."""
+        connection = self._connection()
+        return lambda: client_of(connection)
 
     def _connection(self) -> Connection:
         try:

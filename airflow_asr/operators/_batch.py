@@ -205,7 +205,7 @@ class AssemblyAITranscribeBatchOperator(BaseOperator):
             dry_run=checked_flag("dry_run", self.is_dry_run),
             wait_timeout_s=self.wait_timeout_s,
         )
-        hook = AssemblyAIHook(self.assemblyai_conn_id)
+        make_client = AssemblyAIHook(self.assemblyai_conn_id).client_maker()
         record = BatchRecord(task_store(context), ti.try_number, ti.max_tries, awake_s)
-        desk = Desk(hook.make_client, order, Ledger(place.own_folder, owner), record)
+        desk = Desk(make_client, order, Ledger(place.own_folder, owner), record)
         return Batch(desk, formats, place.open_jobs)

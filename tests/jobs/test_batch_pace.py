@@ -15,15 +15,15 @@ from airflow_asr.jobs.batch.ramp import Ramp, RampState
 steps = st.lists(st.tuples(st.floats(0, 40), st.integers(0, 60)), max_size=60)
 
 
-def send(ramp: Ramp, plan: list[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Send as many jobs as a plan wants and the ramp allows; return when, and how many."""
+def send(ramp: Ramp, plan: list[tuple[float, int]]) -> list[tuple[RampState, int]]:
+    """Send as many jobs as a plan wants and the ramp allows; return the window of each, and how many."""
     now, state, sent = 1000.0, None, []
     for wait_s, wanted in plan:
         now += wait_s
         state = ramp.at(state, now)
         count = min(wanted, ramp.allowed(state))
-        state = RampState(**{**state, "sent": state["sent"] + count})
-        sent.append((now, count))
+        sent.append((state, count))
+        state = RampState(began=state["began"], windows=state["windows"], sent=state["sent"] + count)
     return sent
 
 
@@ -31,14 +31,14 @@ def send(ramp: Ramp, plan: list[tuple[float, int]]) -> list[tuple[float, int]]:
 def test_no_window_has_more_jobs_than_the_ramp_allows_by_then(
     plan: list[tuple[float, int]], first: int, window_s: float, growth: float
 ) -> None:
-    ramp = Ramp(first, window_s, growth)
-    began, windows, counts = 1000.0, 0, Counter[int]()
-    for moment, count in send(ramp, plan):
-        while moment - began >= window_s:
-            windows, began = windows + 1, began + window_s if counts[windows] else moment
-        counts[windows] += count
-    for number in range(windows + 1):
-        assert counts[number] <= ramp.size(number)
+    ramp, counts, began = Ramp(first, window_s, growth), Counter[float](), 0.0
+    for window, count in send(ramp, plan):
+        assert window["began"] == began or window["began"] >= began + window_s
+        began = window["began"]
+        counts[began] += count
+        used = sum(bool(counts[each]) for each in counts if each < began)
+        assert window["windows"] <= used  # It grows by what was used, and by nothing else.
+        assert counts[began] <= ramp.size(used)
 
 
 def test_the_vendors_ramp_has_sent_a_thousand_within_five_minutes() -> None:
