@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from demo.processes import end_on_signals
 
@@ -18,28 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WAITING = ("tests/e2e", "tests/faults")
+# It takes minutes, and has an Airflow of its own.
+ALONE = "tests/e2e/test_archive.py"
 PYTEST = (sys.executable, "-m", "pytest")
 
 
 def main(arguments: list[str]) -> int:
-    """Return the worse exit code of the two."""
+    """Return the worst exit code of all."""
     end_on_signals()
-    with (
-        tempfile.NamedTemporaryFile("w+b", suffix=".log") as log,
-        _running([*PYTEST, *WAITING, "-p", "no:cacheprovider", *arguments], log) as waiting,
-    ):
+    groups = ((*WAITING, f"--ignore={ALONE}"), (ALONE,))
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(_running([*group, *arguments])) for group in groups]
         others = [f"--ignore={folder}" for folder in WAITING]
-        computed = subprocess.run([*PYTEST, "tests", *others, *arguments], check=False).returncode
-        print(f"\nThe tests of {' and '.join(WAITING)}, which began at the same time:", flush=True)
-        _follow(log.name, waiting)
-    return max(computed, waiting.returncode)
+        codes = [subprocess.run([*PYTEST, "tests", *others, *arguments], check=False).returncode]
+        for group, (process, log) in zip(groups, waiting, strict=True):
+            print(f"\nThe tests of {' '.join(group)}, which began at the same time:", flush=True)
+            _follow(log, process)
+            codes.append(process.returncode)
+    return max(codes)
 
 
 @contextmanager
-def _running(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process:
+def _running(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run tests beside others; give their process, and where what they say is."""
+    command = [*PYTEST, *arguments, "-p", "no:cacheprovider"]
+    with (
+        tempfile.NamedTemporaryFile("w+b", suffix=".log") as log,
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
         try:
-            yield process
+            yield process, log.name
         finally:
             if process.poll() is None:
                 process.terminate()  # It stops what it started.
