@@ -16,7 +16,6 @@ PAGE_ROWS = 200
 
 _LEAST_WATCHED = 10  # For fewer, the list is no gain that anybody would notice.
 _LEAST_INTERVAL_S = 3.0
-_SHARE_OF_AGE = 0.1
 _MOST_INTERVAL_S = 15.0  # A sweep is so cheap that nobody needs to be told much later than that.
 # A page takes some milliseconds of a core, so ten a second stay within a few percent of it. Up to some seconds between
 # two sweeps nobody minds, so that a thousand or two of them cost even less.
@@ -71,15 +70,13 @@ class Sweeps:
         worth = unseen * self.interval_s / max(self.mean_interval_s, self.interval_s)
         return worth > 1.0 and barren < worth
 
-    def done(
-        self, pages: int, now: float, *, youngest_s: float, most_s: float, mean_s: float, uniform: Uniform
-    ) -> None:
+    def done(self, pages: int, now: float, *, soonest_s: float, most_s: float, mean_s: float, uniform: Uniform) -> None:
         """Note a sweep that read what it wanted.
 
         Args:
             pages: how many it read.
             now: the time.
-            youngest_s: how long the youngest of the transcripts has been waited for, in seconds.
+            soonest_s: the shortest time between two looks at a transcript, if each were asked for by itself.
             most_s: the longest time between two looks that anybody wants, in seconds.
             mean_s: the mean time between two looks at a transcript, if each were asked for by itself.
             uniform: where jitter comes from.
@@ -88,9 +85,8 @@ class Sweeps:
         self.failures = 0
         self.mean_interval_s = max(mean_s, 0.001)
         least_s = max(_LEAST_INTERVAL_S, min(pages * _EASY_PAGE_S, _EASY_S))
-        by_age_s = min(max(least_s, youngest_s * _SHARE_OF_AGE), _MOST_INTERVAL_S)
-        wanted = min(by_age_s, max(most_s, 0.001))
-        self.interval_s = max(wanted, pages * _PAGE_S) * uniform(1.0, 1.0 + _JITTER)
+        wanted_s = min(max(least_s, soonest_s), _MOST_INTERVAL_S, max(most_s, 0.001))
+        self.interval_s = max(wanted_s, pages * _PAGE_S) * uniform(1.0, 1.0 + _JITTER)
         self.last_at = now
         self.next_at = now + self.interval_s
 

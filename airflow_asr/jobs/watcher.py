@@ -334,11 +334,11 @@ class TranscriptWatcher:
                 if watch is not None:
                     self._watches.mark(watch, missing=True)
             left = [watch for watch in self._watches if watch.first <= now]
-            youngest_s = min((now - watch.began for watch in left), default=0.0)
             most_s = min((watch.schedule.most_s for watch in left), default=math.inf)
             steady = [watch.schedule.after(now - watch.began, _least) for watch in left]
             mean_s = sum(steady) / len(steady) if steady else _LONE_S
-            self._sweeps.done(pages, now, youngest_s=youngest_s, most_s=most_s, mean_s=mean_s, uniform=self._uniform)
+            soonest_s = min(steady, default=_LONE_S)
+            self._sweeps.done(pages, now, soonest_s=soonest_s, most_s=most_s, mean_s=mean_s, uniform=self._uniform)
             self._put_off.clear()
             self._awaits_sweep = False
 

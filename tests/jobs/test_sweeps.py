@@ -16,9 +16,9 @@ def least(low: float, high: float) -> float:
     return low
 
 
-def taught(pages: int, mean_s: float, *, youngest_s: float = 10.0, most_s: float = 60.0) -> Sweeps:
+def taught(pages: int, mean_s: float, *, soonest_s: float = 3.0, most_s: float = 60.0) -> Sweeps:
     sweeps = Sweeps()
-    sweeps.done(pages, 0.0, youngest_s=youngest_s, most_s=most_s, mean_s=mean_s, uniform=least)
+    sweeps.done(pages, 0.0, soonest_s=soonest_s, most_s=most_s, mean_s=mean_s, uniform=least)
     return sweeps
 
 
@@ -48,10 +48,10 @@ def test_the_cheaper_way_is_taken(number: int, pages: int, mean_s: float) -> Non
 
 
 @given(st.integers(1, 1000), st.floats(0, 1e5), st.floats(0.1, 600))
-def test_an_interval_grows_with_pages_and_age_and_keeps_to_what_is_wanted(
-    pages: int, youngest_s: float, most_s: float
+def test_an_interval_grows_with_pages_and_with_that_of_single_looks_and_keeps_to_what_is_wanted(
+    pages: int, soonest_s: float, most_s: float
 ) -> None:
-    sweeps = taught(pages, 3.0, youngest_s=youngest_s, most_s=most_s)
+    sweeps = taught(pages, 3.0, soonest_s=soonest_s, most_s=most_s)
     assert sweeps.interval_s >= pages * 0.1
     assert sweeps.interval_s <= max(min(most_s, 15.0), pages * 0.1)
     # Ten pages a second at most, whatever is waited for.
@@ -91,7 +91,7 @@ def test_a_list_that_cannot_be_had_is_left_alone_for_a_while(failures: int, now:
 
 
 def test_a_first_look_hastens_the_next_sweep_but_never_one_that_failed() -> None:
-    sweeps = taught(5, 3.0, youngest_s=600.0)
+    sweeps = taught(5, 3.0, soonest_s=600.0)
     assert sweeps.next_at == 15.0
     sweeps.hasten()
     assert sweeps.next_at == 3.0
