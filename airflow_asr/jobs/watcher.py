@@ -11,7 +11,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import ClassVar, Protocol
 from weakref import WeakValueDictionary
 
@@ -325,14 +325,17 @@ class TranscriptWatcher:
         self._row.ends()
         return page
 
-    def _swept(self, pages: int, unseen: Iterable[str]) -> None:
+    def _swept(self, pages: int, unseen: Collection[str]) -> None:
         """Note a sweep that went as far as it pays."""
         now = self._clock()
         with self._changed:
-            for transcript_id in unseen:
+            for number, transcript_id in enumerate(unseen):
                 watch = self._watches.get(transcript_id)
                 if watch is not None:
                     self._watches.mark(watch, missing=True)
+                    # The sweeps that it was put off for do not reach it. One goes at once, many are spread.
+                    by_itself_at = now + number / len(unseen) * self._sweeps.interval_s
+                    self._watches.enqueue(watch, min(watch.due, by_itself_at))
             left = [watch for watch in self._watches if watch.first <= now]
             most_s = min((watch.schedule.most_s for watch in left), default=math.inf)
             steady = [watch.schedule.after(now - watch.began, _least) for watch in left]

@@ -700,6 +700,27 @@ def test_what_is_not_in_the_list_is_asked_for_by_itself(quick_sweeps: None) -> N
     assert {name for _, name in service.asked} == {"m-003"}
 
 
+def test_what_the_list_no_longer_shows_is_asked_for_before_its_next_turn(quick_sweeps: None) -> None:
+    last_page_at = 0.0
+
+    class Forgetful(Service):
+        def list(self, *, before_id: str | None = None) -> TranscriptPage:
+            nonlocal last_page_at
+            page = super().list(before_id=before_id)
+            last_page_at = time.monotonic()
+            assert self.rows is not None
+            self.rows = [name for name in self.rows if name != "m-003"]
+            return page
+
+    service = Forgetful.alike(MANY, "processing", "completed")
+    service.rows = list(MANY)
+    slow = PollSchedule(first_s=0.5, least_s=2.0, most_s=2.0)
+    assert set(wait_for(patient(service), MANY, slow)) == {"completed"}
+    ((asked_at, name),) = service.asked
+    assert name == "m-003"
+    assert asked_at - last_page_at < slow.least_s / 2
+
+
 def test_a_list_that_fails_now_and_then_holds_up_nobody(quick_sweeps: None, short_pauses: list[int]) -> None:
     service = listed("processing", "completed")
     service.answers["m-000"] = [ServerError("500"), "processing", "completed"]
