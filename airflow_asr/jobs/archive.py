@@ -17,7 +17,7 @@ from airflow_asr.jobs.listing import Listed, list_files
 from airflow_asr.jobs.named import Named, elements, lines
 from airflow_asr.jobs.patterns import is_audio, parse
 from airflow_asr.jobs.source import AudioSource, LocalAudio, UrlAudio, find_audio
-from airflow_asr.jobs.storage import StoredAudio, storage_errors, version_of, without_connection
+from airflow_asr.jobs.storage import StoredAudio, storage_errors, version_of, with_connection_of, without_connection
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -91,6 +91,10 @@ class Archive:
         if not named or not isinstance(named, str | Sequence) or isinstance(named, bytes | bytearray):
             raise InputError(f"`audio` must be a folder, a pattern, a manifest or a list; got {named!r}.")
         self._named = named.lstrip().rstrip("\t\r\n") if isinstance(named, str) else named
+        if isinstance(self._named, str) and self._named.endswith(".parquet"):
+            raise RequestError(
+                f"{self.root} is no recording. Name the manifest in JSON lines (.jsonl) that is beside it."
+            )
         self._open_path = open_path
         self._upload = upload
         self._urls: dict[str, str] | None = None
@@ -164,7 +168,9 @@ class Archive:
                 path = self._path(self._named)
                 path.fs.invalidate_cache()
                 with path.fs.open(path.path, "rb") as file:
-                    yield from lines(file, self.root)
+                    for row in lines(file, self.root):
+                        # A batch writes manifests without connection ids: what it read lies beside them, as a rule.
+                        yield row._replace(audio=with_connection_of(row.audio, self._named))
         else:
             yield Named(self._named)
 

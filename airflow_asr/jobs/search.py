@@ -91,7 +91,7 @@ class JobSearch:
         """Return a job of the record's URL that it does not know, without waiting for one to appear."""
         try:
             return self._once(record, config)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise JobSearchError(f"{record['audio']}: the service's list cannot be read: {error}") from error
 
     def _find(self, record: SubmissionRecord, config: Mapping[str, Any], slack_s: float) -> str | None:

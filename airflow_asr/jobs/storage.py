@@ -205,7 +205,21 @@ def without_connection(uri: str) -> str:
     """Return a URI without the connection id before its bucket, and with the usual name of its scheme."""
     scheme, _, rest = uri.partition("://")
     bucket, slash, key = rest.partition("/")
-    return f"{_SAME.get(scheme.lower(), scheme.lower())}://{bucket.rpartition('@')[2]}{slash}{key}"
+    return f"{_usual(scheme)}://{bucket.rpartition('@')[2]}{slash}{key}"
+
+
+def with_connection_of(uri: str, other: str) -> str:
+    """Return a URI with the connection id of another in the same kind of storage, unless it has one of its own."""
+    (scheme, _, rest), (others, _, place) = uri.partition("://"), other.partition("://")
+    connection, at, _ = place.partition("/")[0].rpartition("@")
+    if not at or "@" in rest.partition("/")[0] or _usual(scheme) != _usual(others):
+        return uri
+    return f"{scheme}://{connection}@{rest}"
+
+
+def _usual(scheme: str) -> str:
+    """Return the usual name of a scheme."""
+    return _SAME.get(scheme.lower(), scheme.lower())
 
 
 @contextmanager

@@ -31,8 +31,9 @@ class AssemblyAITranscribeBatchOperator(BaseOperator):
 
     Args:
         audio: the archive: a folder, a pattern such as ``s3://conn_id@bucket/calls/2026-09-01/*.mp3``, a list of URIs
-            or paths, or a manifest: a ``.jsonl`` file whose lines have ``audio`` (or ``uri``), and where wanted
-            ``config`` and ``seconds``. Templated.
+            or paths, or a manifest: a ``.jsonl`` file whose lines have ``audio`` (or ``uri``, as that of an earlier
+            batch has), and where wanted ``config`` and ``seconds``. URIs in it without a Connection of their own are
+            read with the manifest's, if they are in the same kind of storage. Templated.
         output_path: the folder for the outputs: a local path that all workers share, or an object storage URI. A
             partitioned run writes into a folder of its partition's key in it. Templated.
         formats: which outputs, as for :class:`AssemblyAITranscribeOperator`. Templated.

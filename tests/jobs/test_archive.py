@@ -20,6 +20,7 @@ from airflow_asr.api.errors import InputError, RequestError, ServiceError
 from airflow_asr.jobs.archive import Archive, ArchiveItem
 from airflow_asr.jobs.listing import list_files
 from airflow_asr.jobs.source import UrlAudio, find_audio
+from airflow_asr.jobs.storage import with_connection_of
 from tests.object_storage import BUCKET, ObjectStorage
 
 
@@ -414,6 +415,42 @@ def test_a_manifest_may_say_parameters_and_lengths(tmp_path: Path, put: Put) -> 
     assert [identity(each) for each in (first, second)] == [identity(each) for each in archive(folder).items()]
 
 
+def test_the_manifest_of_an_earlier_batch_is_read_with_its_own_connection(storage: ObjectStorage) -> None:
+    """Its rows have no connection id. Other credentials of the machine must not be tried in its place."""
+    storage.put("calls/a.wav", b"sound")
+    found = next(archive(f"s3://calls@{BUCKET}/calls/a.wav").items())
+    storage.put("text/manifest.jsonl", json.dumps({"uri": found.location}).encode())
+    opened: list[str] = []
+
+    def opening(uri: str) -> UPath:
+        opened.append(uri)
+        return open_path(uri)
+
+    named = f"s3://calls@{BUCKET}/text/manifest.jsonl"
+    (item,) = Archive(named, open_path=opening).items()
+    assert "@" not in item.location
+    assert identity(item) == identity(again(named, item)) == identity(found)
+    assert all(uri.startswith(f"s3://calls@{BUCKET}") for uri in opened)
+    empty(storage)
+
+
+@pytest.mark.parametrize(
+    ("uri", "read_as"),
+    [
+        ("s3://in/a@b.wav", "s3://calls@in/a@b.wav"),
+        ("S3a://in/a.wav", "S3a://calls@in/a.wav"),
+        ("s3://other@in/a.wav", "s3://other@in/a.wav"),
+        ("gs://in/a.wav", "gs://in/a.wav"),
+        ("https://example.org/a.wav", "https://example.org/a.wav"),
+        ("/calls/a.wav", "/calls/a.wav"),
+    ],
+)
+def test_a_connection_is_passed_on_in_one_kind_of_storage_only(uri: str, read_as: str) -> None:
+    assert with_connection_of(uri, "s3://calls@out/text/manifest.jsonl") == read_as
+    assert with_connection_of(uri, "s3://out/te@xt/manifest.jsonl") == uri
+    assert with_connection_of(uri, "/text/manifest.jsonl") == uri
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -431,6 +468,11 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str) -> None:
     with pytest.raises(RequestError, match=said) as raised:
         keys(manifest(tmp_path, {"audio": "https://example.org/a.wav"}, line))
     assert "recordings.jsonl" in str(raised.value)
+
+
+def test_a_manifest_as_parquet_is_not_taken_for_a_recording() -> None:
+    with pytest.raises(RequestError, match=r"manifest\.parquet is no recording.*\.jsonl"):
+        archive(f"s3://calls@{BUCKET}/text/manifest.parquet")
 
 
 def test_what_is_named_twice_is_there_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
