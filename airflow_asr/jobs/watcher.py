@@ -6,6 +6,7 @@ limit and the event loop. Here they share one thread, one HTTP session and one b
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import random
@@ -48,6 +49,7 @@ class Client(Protocol):
 
 _SWEEP: list[Watch] = []
 _LONE_S = 3.0
+_TOLD_EVERY_S = 300.0
 _COVERED_FOR = 2.5  # Sweeps that may fail to come before a transcript is asked for by itself.
 
 
@@ -116,7 +118,7 @@ class TranscriptWatcher:
     async def some_ended(
         self, transcript_ids: Iterable[str], schedule: PollSchedule, enough: int, ended: set[str]
     ) -> None:
-        """Wait until ``enough`` of these transcripts have ended, with one future for all.
+        """Wait until ``enough`` of these transcripts have ended, with one future for all. Now and then, log how many.
 
         Args:
             transcript_ids: the transcripts.
@@ -130,9 +132,12 @@ class TranscriptWatcher:
         left = [each for each in dict.fromkeys(transcript_ids) if each not in ended]
         if len(ended) >= enough or not left:
             return
-        waiter = ManyWaiter(min(enough, len(ended) + len(left)), ended, (AccountError,))
+        count = len(ended) + len(left)
+        waiter = ManyWaiter(min(enough, count), ended, (AccountError,))
         self._add(left, schedule, waiter)
         try:
+            while not (await asyncio.wait([waiter.future], timeout=_TOLD_EVERY_S))[0]:
+                log.info("%d of %d transcripts have ended.", len(ended), count)
             await waiter.future
         finally:
             self._remove(left, waiter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -115,6 +116,16 @@ def test_it_never_fires_before_its_first_look(server: LocalServer, submit: Submi
     ids, began = submit(2, 60), time.monotonic()
     assert event_of(ids, first_poll_s=1.0, **arguments) == {"ended": [], "remaining": 2}
     assert time.monotonic() - began >= 1.0
+
+
+def test_the_log_says_now_and_then_how_many_have_ended(
+    server: LocalServer, submit: Submit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("airflow_asr.jobs.watcher._TOLD_EVERY_S", 0.5)
+    ids = [*submit(12, 0.2), *submit(12, 60)]
+    with caplog.at_level(logging.INFO):
+        event_of(ids, refill_at=24, wake_at=time.time() + 3)
+    assert "12 of 24 transcripts have ended." in caplog.messages
 
 
 def test_without_transcripts_it_only_waits_for_its_time(server: LocalServer) -> None:
