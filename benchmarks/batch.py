@@ -1,7 +1,8 @@
 """Measures what a batch costs over what the service takes: time, CPU, requests and memory.
 
-A real Airflow on PostgreSQL transcribes archives by one task, and one of 200 recordings by a mapped task for each. The
-service is a stand-in that is done when the clock says so. Run it as ``python -m benchmarks.batch``.
+A real Airflow on PostgreSQL transcribes archives by one task, and others by a mapped task for each recording, which
+defers, or by two, of which one is a sensor that is rescheduled. The service is a stand-in that is done when the clock
+says so. Run it as ``python -m benchmarks.batch``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 
 from upath import UPath
 
@@ -32,7 +32,8 @@ from demo.processes import end_on_signals
 
 PROCESS_S = (10.0, 20.0)
 SMALL_RESULT, LARGE_RESULT = 2_000, 1_000_000  # Bytes; an hour of speech is about a megabyte.
-MAPPED = 200
+MAPPED, RESCHEDULED = 200, 50
+_ONCE_FROM = 1_001  # Files: so many would take all day five times.
 
 MOST_OVERHEAD_S = 8.0
 MOST_CPU_MS = 15.0
@@ -51,7 +52,7 @@ class Cost:
     """What a run cost.
 
     Attributes:
-        how: ``batched`` or ``mapped``.
+        how: ``batched``, ``mapped`` or ``rescheduled``.
         files: recordings.
         result_bytes: the size of each transcript.
         wall_s: from the run's start to its end.
@@ -98,10 +99,11 @@ def _cells(arguments: argparse.Namespace, size: int) -> Iterator[tuple[str, int]
     if size == LARGE_RESULT:
         yield "batched", arguments.large
         return
-    for files in arguments.sizes:
-        rounds = arguments.rounds if files <= 1000 else 1
-        yield from [("batched", files)] * rounds
-    yield "mapped", arguments.mapped
+    for _ in range(arguments.rounds):
+        yield from (("batched", files) for files in arguments.sizes if files < _ONCE_FROM)
+        yield "mapped", arguments.mapped
+    yield from (("batched", files) for files in arguments.sizes if files >= _ONCE_FROM)
+    yield "rescheduled", arguments.rescheduled
 
 
 def _measure(scene: Stage, how: str, files: int, size: int, home: Path) -> Cost:
@@ -229,9 +231,9 @@ def _report(costs: list[Cost], floors: Mapping[int, float]) -> int:
         + ", ".join(f"{floor:.1f} ms at {size // 1000} kB" for size, floor in floors.items())
     )
     thousand = [each for each in costs if each.how == "batched" and each.files == 1000]
-    mapped_ms = median([each.cpu_ms for each in costs if each.how == "mapped"])
     large = [each.memory_mb for each in costs if each.result_bytes == LARGE_RESULT]
-    ratios = [mapped_ms / each.cpu_ms for each in thousand]
+    mapped = [each for each in costs if each.how == "mapped"]
+    ratios = [by_itself.cpu_ms / batched.cpu_ms for by_itself, batched in zip(mapped, thousand, strict=True)]
     save(
         "batch",
         {
@@ -258,8 +260,9 @@ def _report(costs: list[Cost], floors: Mapping[int, float]) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[50, 200, 1000, 5000], help="recordings of the batches")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each size up to 1,000 (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each size up to 1,000, and mapped (default: 5)")
     parser.add_argument("--mapped", type=int, default=MAPPED, help="recordings of the mapped run (default: 200)")
+    parser.add_argument("--rescheduled", type=int, default=RESCHEDULED, help="of the run with sensors (default: 50)")
     parser.add_argument("--large", type=int, default=5000, help="recordings of the batch with transcripts of 1 MB")
     return parser.parse_args()
 
