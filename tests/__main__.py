@@ -17,21 +17,20 @@ from demo.processes import end_on_signals
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WAITING = ("tests/e2e", "tests/faults")
-# It takes minutes, and has an Airflow of its own.
-ALONE = "tests/e2e/test_archive.py"
+APART = [f"tests/e2e/test_{name}.py" for name in ("archive", "captions", "secrets")]
+# Two that take about as long as each other, each with Airflows of its own.
+WAITING = (["tests/e2e", *(f"--ignore={file}" for file in APART)], ["tests/faults", *APART])
 PYTEST = (sys.executable, "-m", "pytest")
 
 
 def main(arguments: list[str]) -> int:
     """Return the worst exit code of all."""
     end_on_signals()
-    groups = ((*WAITING, f"--ignore={ALONE}"), (ALONE,))
     with ExitStack() as stack:
-        waiting = [stack.enter_context(_running([*group, *arguments])) for group in groups]
-        others = [f"--ignore={folder}" for folder in WAITING]
+        waiting = [stack.enter_context(_running([*group, *arguments])) for group in WAITING]
+        others = [f"--ignore={group[0]}" for group in WAITING]
         codes = [subprocess.run([*PYTEST, "tests", *others, *arguments], check=False).returncode]
-        for group, (process, log) in zip(groups, waiting, strict=True):
+        for group, (process, log) in zip(WAITING, waiting, strict=True):
             print(f"\nThe tests of {' '.join(group)}, which began at the same time:", flush=True)
             _follow(log, process)
             codes.append(process.returncode)
