@@ -26,6 +26,9 @@ HORIZON_S = 130.0
 acceptance and for the list to show it. The service promises none of it; it is our assumption, and larger than any delay
 that was seen."""
 
+MALFORMED = (ValueError, TypeError, KeyError, RecursionError)
+"""What a list raises whose rows are not as documented."""
+
 _LOOKS_S = (2.0, 5.0, 15.0, 45.0, 90.0, HORIZON_S)
 _MARGIN_S = 15 * 60.0  # Rows are listed by when the service made them; clocks differ.
 _SHARED_MARGIN_S = 60.0  # Of a URL that others send too, older jobs are more likely theirs.
@@ -80,7 +83,7 @@ class JobSearch:
             return self._find(record, config, slack_s)
         except (SubmitOutcomeUnknownError, AccountError) as error:
             raise error.concerning(record["audio"]) from None
-        except (AssemblyAIError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (AssemblyAIError, *MALFORMED) as error:
             raise JobSearchError(
                 f"{record['audio']}: it is unknown whether its submission of {_when(record)} was accepted, because the "
                 f"service's list could not be read to the end: {error} Nothing is submitted until it can be; a retry "
@@ -91,7 +94,7 @@ class JobSearch:
         """Return a job of the record's URL that it does not know, without waiting for one to appear."""
         try:
             return self._once(record, config)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except MALFORMED as error:
             raise JobSearchError(f"{record['audio']}: the service's list cannot be read: {error}") from error
 
     def _find(self, record: SubmissionRecord, config: Mapping[str, Any], slack_s: float) -> str | None:

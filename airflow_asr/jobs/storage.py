@@ -203,23 +203,24 @@ def version_of(info: Mapping[str, Any]) -> str:
 
 def without_connection(uri: str) -> str:
     """Return a URI without the connection id before its bucket, and with the usual name of its scheme."""
-    scheme, _, rest = uri.partition("://")
-    bucket, slash, key = rest.partition("/")
-    return f"{_usual(scheme)}://{bucket.rpartition('@')[2]}{slash}{key}"
+    scheme, _, rest = _split(uri)
+    return f"{scheme}://{rest}"
 
 
 def with_connection_of(uri: str, other: str) -> str:
     """Return a URI with the connection id of another in the same kind of storage, unless it has one of its own."""
-    (scheme, _, rest), (others, _, place) = uri.partition("://"), other.partition("://")
-    connection, at, _ = place.partition("/")[0].rpartition("@")
-    if not at or "@" in rest.partition("/")[0] or _usual(scheme) != _usual(others):
+    (scheme, own, _), (others, connection, _) = _split(uri), _split(other)
+    if own or not connection or scheme != others:
         return uri
-    return f"{scheme}://{connection}@{rest}"
+    return uri.replace("://", f"://{connection}", 1)
 
 
-def _usual(scheme: str) -> str:
-    """Return the usual name of a scheme."""
-    return _SAME.get(scheme.lower(), scheme.lower())
+def _split(uri: str) -> tuple[str, str, str]:
+    """Return the usual name of a URI's scheme, the connection id with its @ if there is one, and bucket and key."""
+    scheme, _, rest = uri.partition("://")
+    place, slash, key = rest.partition("/")
+    connection, at, bucket = place.rpartition("@")
+    return _SAME.get(scheme.lower(), scheme.lower()), connection + at, bucket + slash + key
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from airflow_asr.jobs.batch.ledger import Job
 from airflow_asr.jobs.batch.plan import Plan
 from airflow_asr.jobs.batch.rows import Rows
 from airflow_asr.jobs.batch.sending import ANNOUNCE_S
-from airflow_asr.jobs.search import HORIZON_S, JobSearch
+from airflow_asr.jobs.search import HORIZON_S, MALFORMED, JobSearch
 from airflow_asr.jobs.sending import FENCE_S
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Reconciling:
                 windows.add(flight.window)
         except AccountError:
             raise
-        except (AssemblyAIError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (AssemblyAIError, *MALFORMED) as error:
             log.warning("What was submitted could not be looked for: %s It is looked for again later.", error)
         else:
             self._absent([flight for flight in flights.values() if began - flight.job["intent_at"] >= _HORIZON_S])
