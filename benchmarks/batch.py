@@ -33,7 +33,7 @@ from demo.processes import end_on_signals
 PROCESS_S = (10.0, 20.0)
 SMALL_RESULT, LARGE_RESULT = 2_000, 1_000_000  # Bytes; an hour of speech is about a megabyte.
 MAPPED, RESCHEDULED = 200, 50
-_ONCE_FROM = 1_001  # Files: so many would take all day five times.
+_ONCE_FROM = 1_001  # Files: five rounds of so many would take a quarter of an hour more.
 
 MOST_OVERHEAD_S = 8.0
 MOST_CPU_MS = 15.0
